@@ -1,0 +1,109 @@
+//! Every limit of SocksDirect, in one place, each with the reason beside it.
+//!
+//! Sizes are in bytes and times in nanoseconds unless the name says otherwise. The relations
+//! between limits are asserted at compile time at the end of the file; TypeScript gets the ones it
+//! needs through `layout_export.zig`.
+
+/// Version of everything two parties share: arena, registry, end table, control messages.
+/// A party that meets another version stays on kernel TCP (reason `version_mismatch`).
+pub const abi_version: u32 = 1;
+
+/// One cache line. Words that different processes write never share one.
+pub const cache_line = 64;
+
+/// Page size assumed by the layouts; arenas are laid out in these units. (arm64 kernels with
+/// larger pages only waste memory: nothing depends on it being the MMU's.)
+pub const page_bytes = 4096;
+
+/// Bytes of one ring (one direction of one connection). Loopback's kernel buffers take about 4 MB
+/// unread, so up to 256 KiB can be moved back to TCP without waiting for the reader (PROTOCOL M2).
+pub const ring_bytes = 256 * 1024;
+
+/// An empty ring goes back to its start when the next byte would leave this window: request-response
+/// traffic then lives in one page a direction.
+pub const hot_window_bytes = 4096;
+
+/// A large write is published in pieces of this size so that the reader's copy overlaps the
+/// writer's.
+pub const publish_chunk_bytes = 32 * 1024;
+
+/// Ring memory is populated (MADV_POPULATE_WRITE) this much ahead of first use, so that running out
+/// of memory is an errno and never SIGBUS.
+pub const populate_chunk_bytes = 64 * 1024;
+
+/// Slots of a pair's first arena; each further arena of the same pair is four times as large, up to
+/// the maximum.
+pub const arena_slots_min = 64;
+pub const arena_slots_max = 16384;
+
+/// Consecutive places, from the hash of the connection's addresses, where an offer may lie.
+pub const offer_probe_max = 16;
+
+/// Ready-bitmap rows of one side of an arena: epoll instances that may wait on it at once.
+pub const ready_rows = 64;
+
+/// Sleepers one direction can have armed at once (threads and epoll instances, over all processes
+/// that share the end). One more than these sleeps with a bounded timeout instead.
+pub const wait_words = 4;
+
+/// Connections one process can track. One more stays on kernel TCP (`end_table_full`).
+pub const end_capacity = 32768;
+
+/// Listeners the registry holds, as a power of two; it is kept at most half full.
+pub const registry_listeners = 4096;
+
+/// Processes that can be registered at once; each has a sequence word in the registry.
+pub const registry_processes = 4096;
+
+/// Links (processes on the other side of an arena, over its life) and waiters (doorbells of one
+/// link) that one process keeps track of.
+pub const links_max = 1024;
+pub const waiters_max = 4096;
+
+/// Largest control message, header included.
+pub const message_bytes_max = 256;
+
+/// How long a consumer that must leave for a program without the library waits for its peer.
+pub const recall_timeout_ns = 50 * 1_000_000;
+
+/// A blocked producer whose full ring does not move for this long goes on over kernel TCP, whose
+/// buffers are larger: programs that rely on them must not deadlock.
+pub const full_ring_spill_ns = 10 * 1_000_000;
+
+/// A producer looks at the kernel socket (RDHUP, ERR) when its last look is older than this: the
+/// kernel, not shared memory, says who is alive.
+pub const kernel_look_tx_ns = 2 * 1_000_000;
+
+/// A reader that finds its ring empty without waiting looks at the kernel at most this often.
+pub const kernel_look_rx_ns = 20_000;
+
+/// epoll and poll calls that find ring events still look at kernel fds this often.
+pub const kernel_look_poll_ns = 20_000;
+
+/// Longest spin before sleeping.
+pub const spin_ns_max = 50_000;
+
+/// Two clock reads of one spin further apart than this: the cpu was taken away, so others want it.
+pub const preempted_gap_ns = 150_000;
+
+/// After a preempted spin, waits go straight to sleep for this long.
+pub const oversubscribed_ns = 30 * 1_000_000;
+
+/// Our own descriptors are moved to numbers from here on where the limit allows.
+pub const own_fd_min = 512;
+
+comptime {
+    const assert = @import("std").debug.assert;
+    assert(@popCount(@as(u64, ring_bytes)) == 1);
+    assert(hot_window_bytes % page_bytes == 0);
+    assert(hot_window_bytes < ring_bytes);
+    assert(publish_chunk_bytes <= ring_bytes / 2);
+    assert(populate_chunk_bytes % page_bytes == 0);
+    assert(ring_bytes % populate_chunk_bytes == 0);
+    assert(@popCount(@as(u64, registry_listeners)) == 1);
+    assert(@popCount(@as(u64, arena_slots_min)) == 1);
+    assert(@popCount(@as(u64, arena_slots_max)) == 1);
+    assert(offer_probe_max <= arena_slots_min);
+    assert(wait_words * 8 <= cache_line - 16);
+    assert(links_max <= 1 << 16 and waiters_max <= 1 << 16);
+}

@@ -1,0 +1,1 @@
+export fn sd_ffi_stub() void {}

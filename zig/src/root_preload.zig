@@ -1,0 +1,1 @@
+export fn sd_stub() void {}
