@@ -3,4 +3,5 @@
 test {
     _ = @import("layout.zig");
     _ = @import("protocol.zig");
+    _ = @import("carrier/carrier.zig");
 }

@@ -1,0 +1,285 @@
+//! The receiving end of one direction: reads the ring, and follows the sender between carriers.
+//!
+//! A `Receiver` is a view made for one call, under the end's receive lock: its state lives in the
+//! `RxEnd` (shared by the processes that hold this end) and in the `Direction` (shared with the
+//! peer). Everything loaded from the `Direction` is hostile until checked.
+//!
+//! Orderings: acquire of `head` before the bytes and before `base` (pairs with the sender's
+//! release); bytes copied out before `tail` (release; pairs with the sender's acquire of tail);
+//! `tail` before the look at `psleep` (full barrier, wake.zig); acquire of the gate before `head`.
+
+const layout = @import("../layout.zig");
+const gate_module = @import("gate.zig");
+const wake = @import("wake.zig");
+
+const Gate = gate_module.Gate;
+const Direction = layout.Direction;
+const RxEnd = layout.RxEnd;
+
+pub fn Receiver(comptime Env: type) type {
+    return struct {
+        const Self = @This();
+        const mask = Env.ring_bytes - 1;
+
+        direction: *Direction,
+        end: *RxEnd,
+        ring: [*]const u8,
+
+        pub const Source = union(enum) {
+            /// So many bytes lie in the ring.
+            ring: u64,
+            /// In the ring, which is empty: wait; only look at the kernel for its end.
+            ring_empty,
+            /// The kernel socket is to be read.
+            kernel,
+            /// The peer wrote what the protocol does not allow.
+            corrupt,
+        };
+
+        pub fn inRing(self: *const Self) bool {
+            return self.end.carrier == @intFromEnum(layout.Carrier.ring);
+        }
+
+        /// Where the next byte comes from. Follows the sender into the ring and out of it.
+        pub inline fn source(self: *Self, kernel: anytype) Source {
+            if (self.inRing()) {
+                const available = self.ringBytes();
+                if (available != 0) {
+                    if (available > Env.ring_bytes) return .corrupt;
+                    return .{ .ring = available };
+                }
+            }
+            return self.sourceSlow(kernel);
+        }
+
+        /// Bytes published and not consumed; nonsense above ring_bytes.
+        pub inline fn ringBytes(self: *const Self) u64 {
+            return Env.load(.acquire_or_release, &self.direction.head) -% self.end.position;
+        }
+
+        noinline fn sourceSlow(self: *Self, kernel: anytype) Source {
+            while (true) {
+                if (self.inRing()) {
+                    const available = self.ringBytes();
+                    if (available > Env.ring_bytes) return .corrupt;
+                    if (available != 0) return .{ .ring = available };
+                    const down = Env.load(.acquire_or_release, &self.direction.down);
+                    if (down != self.end.position) return .ring_empty;
+                    if (!self.leaveAt(.tcp)) return .corrupt;
+                    continue;
+                }
+                if (!self.tryEnter(kernel)) return .kernel;
+            }
+        }
+
+        /// Acknowledges SWITCH(p) when everything before p has been read. True: look again.
+        fn tryEnter(self: *Self, kernel: anytype) bool {
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            switch (now.kind()) {
+                .tcp, .tcp_final, .busy, _ => return false,
+                .switching => {
+                    if (now.want) return false; // we left by recall: TCP from here on
+                    const position = self.kernelPosition(kernel) orelse return false;
+                    if (position != now.position) return false;
+                    const ring = Gate.of(.ring, 0).word();
+                    if (Env.cas(&self.direction.gate, now.word(), ring) != null) return true;
+                    self.enterAt(position);
+                    return true;
+                },
+                // A holder of this end died between acknowledging and noting it.
+                .ring => {
+                    self.enterAt(Env.load(.acquire_or_release, &self.direction.tail));
+                    return true;
+                },
+            }
+        }
+
+        fn enterAt(self: *Self, position: u64) void {
+            self.end.position = position;
+            self.end.entered = position;
+            self.end.carrier = @intFromEnum(layout.Carrier.ring);
+        }
+
+        fn leaveAt(self: *Self, tag: gate_module.Tag) bool {
+            const ring = Gate.of(.ring, 0).word();
+            if (Env.cas(&self.direction.gate, ring, Gate.of(tag, 0).word()) != null) return false;
+            self.noteTcp();
+            return true;
+        }
+
+        fn noteTcp(self: *Self) void {
+            self.end.carried += self.end.position - self.end.entered;
+            self.end.carrier = @intFromEnum(layout.Carrier.tcp);
+        }
+
+        fn kernelPosition(self: *const Self, kernel: anytype) ?u64 {
+            return (kernel.receivePosition() orelse return null) + self.end.carried;
+        }
+
+        // -- reading -------------------------------------------------------------------------
+
+        /// Copies `target.len` bytes, which `source` said are there, from `skip` bytes behind the
+        /// read position on.
+        pub inline fn copy(self: *const Self, skip: u64, target: []u8) void {
+            // `base` is loaded after the acquire of `head` that showed these bytes.
+            const base = Env.load(.relaxed, &self.direction.base);
+            const index = (self.end.position +% skip -% base) & mask;
+            const first = @min(target.len, Env.ring_bytes - index);
+            Env.copyOut(self.ring, index, target[0..first]);
+            if (first < target.len) {
+                @branchHint(.unlikely);
+                Env.copyOut(self.ring, 0, target[first..]);
+            }
+        }
+
+        /// The ring's memory at the read position, as far as it is contiguous (for sendfile, splice).
+        pub fn peekContiguous(self: *const Self, available: u64) []const u8 {
+            const base = Env.load(.relaxed, &self.direction.base);
+            const index = (self.end.position -% base) & mask;
+            return self.ring[index..][0..@min(available, Env.ring_bytes - index)];
+        }
+
+        /// Frees `n` consumed bytes and rings a sender that sleeps for space.
+        pub inline fn consume(self: *Self, n: u64, bells: anytype) void {
+            const position = self.end.position + n;
+            self.end.position = position;
+            // Release pairs with the sender's acquire of tail: our copy is done.
+            Env.store(.acquire_or_release, &self.direction.tail, position);
+            self.notifySpace(bells);
+        }
+
+        inline fn notifySpace(self: *Self, bells: anytype) void {
+            Env.fence(); // pairs with the fence in `arm` of the sender's sleep
+            var any: u64 = 0;
+            inline for (&self.direction.psleep) |*word| any |= Env.load(.relaxed, word);
+            if (any != 0) {
+                @branchHint(.unlikely);
+                self.notifySpaceArmed(bells);
+            }
+        }
+
+        noinline fn notifySpaceArmed(self: *Self, bells: anytype) void {
+            const mark = Env.load(.relaxed, &self.direction.psleep_mark);
+            // Wrap-safe "tail < mark": a sender asks for a good piece of free ring, not each byte.
+            if (@as(i64, @bitCast(self.end.position -% mark)) < 0) return;
+            wake.Wake(Env).notify(&self.direction.psleep, &self.end.rang, bells);
+        }
+
+        // -- the end -------------------------------------------------------------------------
+
+        /// The kernel says EOF or error. True: report it; false: look at `source` again, something
+        /// remains. (PROTOCOL rule 6)
+        pub fn ended(self: *Self, kernel: anytype) bool {
+            if (Env.faults.naive_eof) return true;
+            if (self.inRing()) {
+                if (self.ringBytes() != 0) return false;
+                return Env.load(.acquire_or_release, &self.direction.down) != self.end.position;
+            }
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            switch (now.kind()) {
+                .tcp, .tcp_final, _ => return true,
+                .ring => return false,
+                .switching => {
+                    if (now.want) return true;
+                    const position = self.kernelPosition(kernel) orelse return true;
+                    if (Env.faults.no_gap and now.position > position) {
+                        _ = Env.cas(&self.direction.gate, now.word(), Gate.of(.ring, 0).word());
+                        self.enterAt(now.position);
+                        return false;
+                    }
+                    // A gap before p was lost with the reset: TCP's error stands.
+                    return now.position > position;
+                },
+                .busy => {
+                    // The sender died while moving bytes back: those from here on are in the ring.
+                    const position = self.kernelPosition(kernel) orelse return true;
+                    if (now.position > position) return true;
+                    const ring = Gate.of(.ring, 0).word();
+                    if (Env.cas(&self.direction.gate, now.word(), ring) != null) return false;
+                    Env.store(.acquire_or_release, &self.direction.tail, position);
+                    self.enterAt(position);
+                    return false;
+                },
+            }
+        }
+
+        // -- sleeping ------------------------------------------------------------------------
+
+        /// After arming: is there a reason not to sleep? (The kernel's own events are polled.)
+        pub fn pending(self: *Self, kernel: anytype) bool {
+            return switch (self.source(kernel)) {
+                .ring, .corrupt => true,
+                .ring_empty, .kernel => false,
+            };
+        }
+
+        // -- leaving for a program without the library (PROTOCOL M2) ------------------------------
+
+        pub const Recall = enum {
+            /// This end may go: everything not yet read is, or will be, in the kernel.
+            left,
+            /// The sender has to re-send from here: ring it and wait for `recallDone`.
+            waiting,
+            corrupt,
+        };
+
+        pub fn recall(self: *Self, kernel: anytype, bells: anytype) Recall {
+            while (true) {
+                const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+                switch (now.kind()) {
+                    .tcp_final => return .left,
+                    .tcp => {
+                        const final = Gate.of(.tcp_final, 0).word();
+                        if (Env.cas(&self.direction.gate, now.word(), final) == null) return .left;
+                    },
+                    .busy, _ => return if (now.kind() == .busy) .waiting else .corrupt,
+                    .switching => {
+                        if (now.want) return .waiting;
+                        const wanted = Gate.wanted(now.position).word();
+                        if (Env.cas(&self.direction.gate, now.word(), wanted) != null) continue;
+                        return self.recallAsk(now.position, bells);
+                    },
+                    .ring => {
+                        if (!self.inRing()) _ = self.tryEnter(kernel);
+                        const position = self.end.position;
+                        const wanted = Gate.wanted(position).word();
+                        if (Env.cas(&self.direction.gate, now.word(), wanted) != null) continue;
+                        self.noteTcp();
+                        return self.recallAsk(position, bells);
+                    },
+                }
+            }
+        }
+
+        fn recallAsk(self: *Self, position: u64, bells: anytype) Recall {
+            _ = Env.bitOr(&self.direction.attn_flags, layout.attn_flag_want);
+            // Pairs with the sender's barrier between publishing and looking at `attn`: either we
+            // see its bytes here, or it sees WANT and re-sends them.
+            if (!Env.faults.no_recall_barrier) Env.fence();
+            const head = Env.load(.acquire_or_release, &self.direction.head);
+            if (head == position) return .left;
+            wake.Wake(Env).notify(&self.direction.psleep, &self.end.rang, bells);
+            if (Env.faults.no_recall_wait) return .left;
+            return .waiting;
+        }
+
+        /// The sender has re-sent everything: the kernel carries this direction for good.
+        pub fn recallDone(self: *const Self) bool {
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            return now.kind() == .tcp_final;
+        }
+
+        /// Time is up: stay a reader of the ring. False: too late, the sender has begun to move.
+        pub fn recallCancel(self: *Self) bool {
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            if (now.kind() != .switching or !now.want) return false;
+            const ring = Gate.of(.ring, 0).word();
+            if (Env.faults.no_cancel_cas) {
+                Env.store(.acquire_or_release, &self.direction.gate, ring);
+            } else if (Env.cas(&self.direction.gate, now.word(), ring) != null) return false;
+            Env.store(.acquire_or_release, &self.direction.attn_flags, 0);
+            self.enterAt(now.position);
+            return true;
+        }
+    };
+}

@@ -1,0 +1,193 @@
+//! Sender and receiver over plain memory in one thread: streams of odd sizes, wrap, rewind, moves
+//! there and back. (Interleavings are the job of ../interleave.zig.)
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const carrier = @import("carrier.zig");
+const Native = carrier.Native;
+
+const Sender = carrier.Sender(Native);
+const Receiver = carrier.Receiver(Native);
+
+/// A loss-free kernel stream of unlimited size, or one that takes no more.
+const FakeKernel = struct {
+    bytes: std.ArrayList(u8) = .empty,
+    read_to: usize = 0,
+    full: bool = false,
+    hup: bool = false,
+
+    pub fn ending(kernel: *FakeKernel) bool {
+        return kernel.hup;
+    }
+    pub fn sendPosition(kernel: *FakeKernel) ?u64 {
+        return kernel.bytes.items.len;
+    }
+    pub fn receivePosition(kernel: *FakeKernel) ?u64 {
+        return kernel.read_to;
+    }
+    pub fn trySend(kernel: *FakeKernel, bytes: [*]const u8, len: u64) ?u64 {
+        if (kernel.full) return null;
+        kernel.bytes.appendSlice(std.testing.allocator, bytes[0..len]) catch return null;
+        return len;
+    }
+};
+
+const NoBells = struct {
+    pub fn ring(_: NoBells, _: carrier.Attention) void {}
+    pub fn ready(_: NoBells, _: carrier.Attention, _: *u64) void {}
+};
+
+const Pair = struct {
+    direction: layout.Direction = std.mem.zeroes(layout.Direction),
+    tx: layout.TxEnd = std.mem.zeroes(layout.TxEnd),
+    rx: layout.RxEnd = std.mem.zeroes(layout.RxEnd),
+    memory: []u8,
+    kernel: FakeKernel = .{},
+    sent: u64 = 0,
+    received: u64 = 0,
+
+    fn init() !Pair {
+        return .{ .memory = try std.testing.allocator.alloc(u8, Native.ring_bytes) };
+    }
+    fn deinit(pair: *Pair) void {
+        std.testing.allocator.free(pair.memory);
+        pair.kernel.bytes.deinit(std.testing.allocator);
+    }
+    fn sender(pair: *Pair) Sender {
+        return .init(&pair.direction, &pair.tx, pair.memory.ptr);
+    }
+    fn receiver(pair: *Pair) Receiver {
+        return .{ .direction = &pair.direction, .end = &pair.rx, .ring = pair.memory.ptr };
+    }
+    fn byteAt(position: u64) u8 {
+        return @truncate(position *% 0x9e3779b97f4a7c15 >> 32);
+    }
+    /// Sends `len` bytes by whatever carries now; the number accepted.
+    fn send(pair: *Pair, len: u64) !u64 {
+        var buffer: [8192]u8 = undefined;
+        for (buffer[0..len], 0..) |*byte, i| byte.* = byteAt(pair.sent + i);
+        var s = pair.sender();
+        var n = len;
+        if (s.inRing()) {
+            n = @min(len, s.space(len) orelse return error.Corrupt);
+            s.append(buffer[0..n]);
+            s.publish(NoBells{});
+        } else {
+            try pair.kernel.bytes.appendSlice(std.testing.allocator, buffer[0..n]);
+        }
+        pair.sent += n;
+        return n;
+    }
+    /// Receives up to `max` bytes and checks each; the number, 0 when nothing is there.
+    fn receive(pair: *Pair, max: u64) !u64 {
+        var buffer: [8192]u8 = undefined;
+        var r = pair.receiver();
+        var n: u64 = 0;
+        switch (r.source(&pair.kernel)) {
+            .ring => |available| {
+                n = @min(available, max);
+                r.copy(0, buffer[0..n]);
+                r.consume(n, NoBells{});
+            },
+            .kernel => {
+                const queue = pair.kernel.bytes.items[pair.kernel.read_to..];
+                n = @min(queue.len, max);
+                @memcpy(buffer[0..n], queue[0..n]);
+                pair.kernel.read_to += n;
+            },
+            .ring_empty => return 0,
+            .corrupt => return error.Corrupt,
+        }
+        for (buffer[0..n], 0..) |byte, i| {
+            try std.testing.expectEqual(byteAt(pair.received + i), byte);
+        }
+        pair.received += n;
+        return n;
+    }
+};
+
+test "a random stream keeps every byte over wraps, rewinds and moves" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var random_state = std.Random.DefaultPrng.init(0x5d);
+    const random = random_state.random();
+    for (0..60_000) |_| {
+        switch (random.uintLessThan(u8, 20)) {
+            0 => {
+                var s = pair.sender();
+                if (!s.inRing()) _ = s.enter(&pair.kernel);
+            },
+            1 => {
+                var s = pair.sender();
+                pair.kernel.full = random.boolean();
+                if (s.inRing()) {
+                    try std.testing.expect(s.leave(&pair.kernel, NoBells{}) != .corrupt);
+                }
+                pair.kernel.full = false;
+            },
+            2...10 => _ = try pair.send(1 + random.uintLessThan(u64, 3000)),
+            else => _ = try pair.receive(1 + random.uintLessThan(u64, 3000)),
+        }
+    }
+    for (0..2000) |_| _ = try pair.receive(8192);
+    try std.testing.expectEqual(pair.sent, pair.received);
+    try std.testing.expect(pair.sent > 1 << 20);
+}
+
+test "request-response traffic stays in the hot window" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    for (0..10_000) |_| {
+        _ = try pair.send(100);
+        try std.testing.expectEqual(100, try pair.receive(4096));
+    }
+    try std.testing.expect(pair.tx.high_water <= Native.hot_window_bytes);
+}
+
+test "a full ring refuses more and a peer's impossible tail is noticed" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    var total: u64 = 0;
+    while (true) {
+        const n = try pair.send(8192);
+        total += n;
+        if (n == 0) break;
+    }
+    try std.testing.expectEqual(Native.ring_bytes, total);
+    pair.direction.tail = pair.direction.head + 1;
+    var again = pair.sender();
+    try std.testing.expectEqual(null, again.space(1));
+}
+
+test "a peer's impossible head is noticed" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    _ = try pair.receive(1); // acknowledges
+    pair.direction.head = pair.rx.position + Native.ring_bytes + 1;
+    var r = pair.receiver();
+    try std.testing.expect(r.source(&pair.kernel) == .corrupt);
+}
+
+test "recall with an empty ring leaves at once, with bytes it waits for the sender" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    _ = try pair.receive(1);
+    _ = try pair.send(1000);
+    _ = try pair.receive(300);
+    var r = pair.receiver();
+    try std.testing.expect(r.recall(&pair.kernel, NoBells{}) == .waiting);
+    var again = pair.sender();
+    try std.testing.expect(again.flags() & layout.attn_flag_want != 0);
+    try std.testing.expect(again.leave(&pair.kernel, NoBells{}) == .tcp);
+    try std.testing.expect(r.recallDone());
+    try std.testing.expectEqual(700, try pair.receive(4096));
+    try std.testing.expect(!again.enter(&pair.kernel));
+}

@@ -1,0 +1,236 @@
+//! The sending end of one direction: writes the ring, and moves the direction between carriers.
+//!
+//! A `Sender` is a view made for one call, under the end's send lock: its state lives in the `TxEnd`
+//! (shared by the processes that hold this end) and in the `Direction` (shared with the peer).
+//!
+//! Invariants, under the lock, while `carrier` is ring:
+//!   tail <= head <= tail + ring_bytes          (tail is the peer's: a liar is found out)
+//!   ring index of position x = (x - base) & mask, base constant while head != tail
+//!   bytes in [entered, head) were accepted by the ring; [0, entered) went before
+//!   kernel position + carried = stream position when carrier is tcp
+//!
+//! Orderings: data before `head` (release; pairs with the receiver's acquire of head); `base`
+//! before `head` likewise; `head`, `tail`, `down` before the gate's SWITCH (CAS, release; pairs with
+//! the receiver's acquire of the gate); `head` before the look at `attn` (full barrier, wake.zig).
+
+const layout = @import("../layout.zig");
+const gate_module = @import("gate.zig");
+const wake = @import("wake.zig");
+
+const Gate = gate_module.Gate;
+const Direction = layout.Direction;
+const TxEnd = layout.TxEnd;
+
+pub fn Sender(comptime Env: type) type {
+    return struct {
+        const Self = @This();
+        const mask = Env.ring_bytes - 1;
+
+        direction: *Direction,
+        end: *TxEnd,
+        ring: [*]u8,
+        /// End of appended bytes; published by `publish`.
+        head: u64,
+        /// `head` when this call began: a recall may take back what lies behind it.
+        call_start: u64,
+
+        pub const Moved = enum {
+            /// Now on TCP; nothing of ours is left in the ring.
+            tcp,
+            /// The kernel takes no more now; older bytes wait in the ring (given back).
+            kernel_full,
+            /// The peer wrote what the protocol does not allow.
+            corrupt,
+        };
+
+        pub fn init(direction: *Direction, end: *TxEnd, ring: [*]u8) Self {
+            const head = Env.load(.relaxed, &direction.head);
+            return .{
+                .direction = direction,
+                .end = end,
+                .ring = ring,
+                .head = head,
+                .call_start = head,
+            };
+        }
+
+        pub inline fn inRing(self: *const Self) bool {
+            return self.end.carrier == @intFromEnum(layout.Carrier.ring);
+        }
+
+        // -- writing -------------------------------------------------------------------------
+
+        /// Free bytes in the ring, at least `wanted` if there are so many; null when the peer's
+        /// `tail` is impossible.
+        pub inline fn space(self: *Self, wanted: u64) ?u64 {
+            var used = self.head -% self.end.cached_tail;
+            if (used + wanted > Env.ring_bytes) {
+                // Acquire pairs with the receiver's release of tail: its copy out is finished
+                // before we overwrite.
+                const tail = Env.load(.acquire_or_release, &self.direction.tail);
+                used = self.head -% tail;
+                if (used > Env.ring_bytes) return null;
+                self.end.cached_tail = tail;
+            }
+            return Env.ring_bytes - used;
+        }
+
+        /// Highest ring index + 1 that an append of `len` would touch.
+        pub inline fn reach(self: *const Self, len: u64) u64 {
+            const index = (self.head -% Env.load(.relaxed, &self.direction.base)) & mask;
+            return @min(index + len, Env.ring_bytes);
+        }
+
+        /// Copies into the ring; the caller knows that there is space. Not visible until `publish`.
+        pub inline fn append(self: *Self, bytes: []const u8) void {
+            self.rewindIfEmpty(bytes.len);
+            if (Env.faults.head_first) {
+                Env.store(.acquire_or_release, &self.direction.head, self.head + bytes.len);
+            }
+            const base = Env.load(.relaxed, &self.direction.base);
+            const index = (self.head -% base) & mask;
+            const first = @min(bytes.len, Env.ring_bytes - index);
+            Env.copyIn(self.ring, index, bytes[0..first]);
+            if (first < bytes.len) {
+                @branchHint(.unlikely);
+                Env.copyIn(self.ring, 0, bytes[first..]);
+            }
+            const top: u32 = @intCast(@min(index + bytes.len, Env.ring_bytes));
+            if (top > self.end.high_water) self.end.high_water = top;
+            self.head += bytes.len;
+        }
+
+        /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
+        /// behind it, cross into another window): one look at `tail` every few KiB keeps quiet
+        /// connections in one page. (PROTOCOL M4)
+        inline fn rewindIfEmpty(self: *Self, len: u64) void {
+            const base = Env.load(.relaxed, &self.direction.base);
+            const index = (self.head -% base) & mask;
+            const window = Env.hot_window_bytes;
+            if (index == 0 or index / window == (index + len - 1) / window) return;
+            if (self.head != Env.load(.relaxed, &self.direction.head)) return; // unpublished bytes
+            if (!Env.faults.eager_rewind) {
+                const tail = Env.load(.acquire_or_release, &self.direction.tail);
+                if (tail != self.head) return;
+            }
+            // The ring is empty, so no one uses base until our release of head shows them new bytes.
+            Env.store(.relaxed, &self.direction.base, self.head);
+        }
+
+        /// Makes appended bytes visible and rings whoever sleeps for them.
+        pub inline fn publish(self: *Self, bells: anytype) void {
+            // Release pairs with the receiver's acquire: the bytes and `base` come first.
+            Env.store(.acquire_or_release, &self.direction.head, self.head);
+            wake.Wake(Env).notify(&self.direction.attn, &self.end.rang, bells);
+        }
+
+        /// The receiver asks for its bytes over TCP (recall), or has closed.
+        pub inline fn flags(self: *const Self) u64 {
+            return Env.load(.relaxed, &self.direction.attn_flags);
+        }
+
+        // -- moving --------------------------------------------------------------------------
+
+        /// TCP to ring, at the position the kernel reports. False: not now (the receiver has not
+        /// finished the previous interval, or this end is held on TCP).
+        pub fn enter(self: *Self, kernel: anytype) bool {
+            const direction = self.direction;
+            const now = Gate.from(Env.load(.acquire_or_release, &direction.gate));
+            if (now.kind() != .tcp) return false;
+            if (!Env.faults.no_rdhup and kernel.ending()) return false;
+            const position = (kernel.sendPosition() orelse return false) + self.end.carried;
+            Env.store(.relaxed, &direction.down, Direction.open_ended);
+            Env.store(.relaxed, &direction.base, position);
+            Env.store(.relaxed, &direction.tail, position);
+            Env.store(.relaxed, &direction.head, position);
+            // Release: a receiver that sees SWITCH sees the four words above.
+            if (Env.cas(&direction.gate, now.word(), Gate.of(.switching, position).word()) != null) {
+                return false;
+            }
+            self.head = position;
+            self.call_start = position;
+            self.end.entered = position;
+            self.end.cached_tail = position;
+            self.end.carrier = @intFromEnum(layout.Carrier.ring);
+            return true;
+        }
+
+        /// Ring to TCP (PROTOCOL rule 7, and M2 rule 5 when the receiver wants its bytes back).
+        /// Nothing appended may be unpublished.
+        pub fn leave(self: *Self, kernel: anytype, bells: anytype) Moved {
+            while (true) {
+                const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+                switch (now.kind()) {
+                    .ring => return self.leaveAcknowledged(),
+                    .switching => {
+                        if (Env.faults.no_ack and !now.want) return self.leaveAcknowledged();
+                        const busy = Gate.of(.busy, now.position).word();
+                        if (Env.cas(&self.direction.gate, now.word(), busy) != null) continue;
+                        return self.moveBack(now, kernel, bells);
+                    },
+                    // In the ring only the receiver could have left, and it may not do so before
+                    // `down`; `busy` is ours alone.
+                    .tcp, .tcp_final, .busy, _ => return .corrupt,
+                }
+            }
+        }
+
+        fn leaveAcknowledged(self: *Self) Moved {
+            // Release: who sees `down` sees all of [.., down) published.
+            Env.store(.acquire_or_release, &self.direction.down, self.head);
+            self.end.carried += self.head - self.end.entered;
+            self.toTcp();
+            return .tcp;
+        }
+
+        /// Gate is BUSY: sends the ring's bytes over TCP, from the position where the receiver
+        /// stands. When the kernel is full, what this call appended is taken back, and older bytes
+        /// are given back to the ring.
+        fn moveBack(self: *Self, was: Gate, kernel: anytype, bells: anytype) Moved {
+            const start: u64 = was.position;
+            if (self.head -% start > Env.ring_bytes or start -% self.end.entered > (1 << 59)) {
+                return .corrupt;
+            }
+            const sent_to = self.sendRange(start, kernel);
+            self.end.carried += start - self.end.entered;
+            self.end.entered = sent_to;
+            if (sent_to != self.head and was.want and !Env.faults.no_unpublish) {
+                self.head = @max(self.call_start, sent_to);
+                Env.store(.acquire_or_release, &self.direction.head, self.head);
+            }
+            Env.store(.acquire_or_release, &self.direction.tail, sent_to);
+            self.end.cached_tail = sent_to;
+            const busy = Gate.of(.busy, start).word();
+            if (sent_to == self.head) {
+                const final = Gate.of(if (was.want) .tcp_final else .tcp, 0).word();
+                if (Env.cas(&self.direction.gate, busy, final) != null) return .corrupt;
+                self.toTcp();
+                return .tcp;
+            }
+            const back = if (was.want) Gate.wanted(sent_to) else Gate.of(.switching, sent_to);
+            if (Env.cas(&self.direction.gate, busy, back.word()) != null) return .corrupt;
+            // Giving back is a publication: the receiver may sleep, having seen `busy`.
+            if (!Env.faults.no_give_back_wake) {
+                self.end.rang = @splat(0);
+                wake.Wake(Env).notify(&self.direction.attn, &self.end.rang, bells);
+            }
+            return .kernel_full;
+        }
+
+        fn sendRange(self: *Self, start: u64, kernel: anytype) u64 {
+            const base = Env.load(.relaxed, &self.direction.base);
+            var at = start;
+            while (at < self.head) {
+                const index = (at -% base) & mask;
+                const len = @min(self.head - at, Env.ring_bytes - index);
+                const sent = kernel.trySend(self.ring + index, len) orelse break;
+                at += sent;
+            }
+            return at;
+        }
+
+        fn toTcp(self: *Self) void {
+            self.end.carrier = @intFromEnum(layout.Carrier.tcp);
+        }
+    };
+}
