@@ -51,6 +51,7 @@ fn addFfi(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.Op
         .use_lld = true,
     });
     lib.bundle_ubsan_rt = false;
+    lib.setVersionScript(b.path("src/ffi.map"));
     b.installArtifact(lib);
 }
 

@@ -3,5 +3,13 @@
 test {
     _ = @import("layout.zig");
     _ = @import("protocol.zig");
+    _ = @import("layout_export.zig");
+    _ = @import("ffi/end_table.zig");
+    _ = @import("ffi/listener.zig");
+    _ = @import("ffi/memory.zig");
+    _ = @import("ffi/poller.zig");
+    _ = @import("ffi/registry.zig");
+    _ = @import("ffi/socket.zig");
+    _ = @import("ffi/status.zig");
     _ = @import("carrier/carrier.zig");
 }
