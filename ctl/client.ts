@@ -1,0 +1,95 @@
+/**
+ * The monitor's HTTP API (docs/MONITOR.md) over its Unix socket.
+ */
+
+import { CtlError, exitCode } from "./errors.ts";
+import { httpSocket } from "./socket.ts";
+
+const answerTimeoutMs = 10_000;
+
+export class MonitorClient implements Disposable {
+  readonly #http: Deno.HttpClient;
+
+  constructor(readonly controlSocket: string) {
+    this.#http = Deno.createHttpClient({
+      proxy: { transport: "unix", path: httpSocket(controlSocket) },
+    });
+  }
+
+  async json<T>(path: string): Promise<T> {
+    return await (await this.#request("GET", path)).json();
+  }
+
+  async text(path: string): Promise<string> {
+    return await (await this.#request("GET", path)).text();
+  }
+
+  /** Posts, and gives the answer's JSON, or {} when it has none. */
+  async post(path: string, body?: unknown): Promise<Record<string, unknown>> {
+    const text = await (await this.#request("POST", path, body)).text();
+    return text.startsWith("{") ? JSON.parse(text) : {};
+  }
+
+  /** Whether the monitor answers, without an error when it does not. */
+  async isAnswering(): Promise<boolean> {
+    try {
+      await this.post("/v1/ping");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  [Symbol.dispose]() {
+    this.#http.close();
+  }
+
+  async #request(method: string, path: string, body?: unknown): Promise<Response> {
+    let response: Response;
+    try {
+      response = await fetch(`http://monitor${path}`, {
+        method,
+        client: this.#http,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        headers: body === undefined ? {} : { "content-type": "application/json" },
+        signal: AbortSignal.timeout(answerTimeoutMs),
+      });
+    } catch (error) {
+      throw await this.#unreachable(error);
+    }
+    if (response.ok) return response;
+    const answer = (await response.text()).trim().split("\n")[0];
+    throw new CtlError(
+      exitCode.failed,
+      `the monitor at '${this.controlSocket}' answers ${method} ${path} with ` +
+        `${response.status}: ${answer || response.statusText}`,
+    );
+  }
+
+  /** fetch() hides why it could not connect: ask again in a way that tells. */
+  async #unreachable(error: unknown): Promise<CtlError> {
+    const where = `'${this.controlSocket}'`;
+    if (error instanceof DOMException && error.name === "TimeoutError") {
+      return new CtlError(
+        exitCode.noMonitor,
+        `the monitor at ${where} does not answer within ${answerTimeoutMs / 1000} s`,
+      );
+    }
+    try {
+      const path = httpSocket(this.controlSocket);
+      (await Deno.connect({ transport: "unix", path })).close();
+    } catch (reason) {
+      if (reason instanceof Deno.errors.PermissionDenied) {
+        return new CtlError(
+          exitCode.noMonitor,
+          `may not talk to the monitor at ${where}: ${reason.message}`,
+        );
+      }
+      return new CtlError(
+        exitCode.noMonitor,
+        `no monitor answers at ${where}; 'socksdirect monitor --detach' starts one`,
+      );
+    }
+    return new CtlError(exitCode.noMonitor, `the monitor at ${where} hung up: ${error}`);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The environment that makes a program accelerated: LD_PRELOAD and SOCKSDIRECT_CTL_SOCKET.
+ */
+
+import { dirname } from "node:path";
+import { CtlError, exitCode } from "./errors.ts";
+import { isFile, library } from "./paths.ts";
+
+export interface PreloadEnvironment {
+  LD_PRELOAD: string;
+  SOCKSDIRECT_CTL_SOCKET: string;
+}
+
+/** What `run` and `env` set, given the caller's own LD_PRELOAD. */
+export function preloadEnvironment(socket: string, existing?: string): PreloadEnvironment {
+  if (!isFile(library)) {
+    throw new CtlError(
+      exitCode.failed,
+      `the preload library is not built: '${library}' is missing; './socksdirect version' builds it`,
+    );
+  }
+  return {
+    LD_PRELOAD: withPreload(existing, preloadableLibrary()),
+    SOCKSDIRECT_CTL_SOCKET: socket,
+  };
+}
+
+/** LD_PRELOAD with `path` behind what is preloaded already. */
+export function withPreload(existing: string | undefined, path: string): string {
+  return [...preloadsOf(existing).filter((each) => each !== path), path].join(":");
+}
+
+/** `environment` for a program that stays on kernel TCP: everything but our library. */
+export function withoutPreload(environment: Record<string, string>): Record<string, string> {
+  const { LD_PRELOAD, ...rest } = environment;
+  const others = preloadsOf(LD_PRELOAD)
+    .filter((each) => !/\/libsd(-[0-9a-f]+)?\.so$/.test(each));
+  return others.length === 0 ? rest : { ...rest, LD_PRELOAD: others.join(":") };
+}
+
+function preloadsOf(value: string | undefined): string[] {
+  return (value ?? "").split(/[ :]+/).filter(Boolean);
+}
+
+/**
+ * ld.so takes blanks and colons for separators, so a checkout whose path holds one is reached
+ * through a link in a folder of the user's own.
+ */
+function preloadableLibrary(): string {
+  if (!/[ :]/.test(library)) return library;
+  const uid = Deno.uid() ?? 0;
+  const folder = uid === 0 ? "/run/socksdirect" : `/tmp/socksdirect-${uid}`;
+  makeOwnFolder(folder);
+  const link = `${folder}/libsd-${shortHash(library)}.so`;
+  try {
+    if (Deno.readLinkSync(link) === library) return link;
+  } catch {
+    // Not there yet.
+  }
+  const fresh = `${link}.${Deno.pid}`;
+  Deno.symlinkSync(library, fresh);
+  Deno.renameSync(fresh, link);
+  return link;
+}
+
+/**
+ * Makes `folder` unless it is there. Where everybody may make folders (/tmp), one that is there
+ * already may be a stranger's trap, so the owner counts.
+ */
+export function makeOwnFolder(folder: string) {
+  const uid = Deno.uid() ?? 0;
+  Deno.mkdirSync(folder, { recursive: true, mode: uid === 0 ? 0o755 : 0o700 });
+  const { uid: owner } = Deno.lstatSync(folder);
+  const inPublicFolder = ((Deno.statSync(dirname(folder)).mode ?? 0) & 0o002) !== 0;
+  if (!inPublicFolder || owner === uid || owner === 0) return;
+  throw new CtlError(
+    exitCode.failed,
+    `cannot use the folder '${folder}': it belongs to uid ${owner}, not to you (uid ${uid})`,
+  );
+}
+
+function shortHash(text: string): string {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) {
+    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  }
+  return hash.toString(16).padStart(8, "0");
+}
