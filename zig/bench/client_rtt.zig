@@ -1,0 +1,128 @@
+//! Ping-pong: send a message, wait for its echo, repeat. What it measures is the whole path of a
+//! small request through both sides' waiting; percentiles come from timed exchanges, the mean from
+//! the clock at both ends of the run.
+
+const std = @import("std");
+const libc = @import("libc.zig");
+const system = @import("system.zig");
+const turns = @import("turns.zig");
+const Client = @import("client.zig").Client;
+const Histogram = @import("histogram.zig").Histogram;
+const Link = @import("link.zig").Link;
+
+/// Exchanges between two looks at the time.
+const batch_messages = 64;
+/// Of fast exchanges only every so many-th is timed, since a look at the clock costs some 20 ns.
+const sparse = 8;
+/// What is fast.
+const sparse_below_ns = 5_000;
+
+pub fn run(client: *Client) void {
+    if (client.options.connections > 1) return @import("client_many.zig").run(client);
+    var link = client.connect();
+    defer link.close();
+    var ping: PingPong = .{
+        .link = &link,
+        .message = system.allocBytes(client.options.size),
+        .echo = system.allocBytes(client.options.size),
+    };
+    ping.warmUp(client);
+    if (client.mode == .fork_both) {
+        measureInChild(client, &ping);
+    } else {
+        measure(client, &ping);
+    }
+}
+
+/// The child uses the connection; the parent, which made it, waits for what the child finds.
+fn measureInChild(client: *Client, ping: *PingPong) void {
+    const child = system.forkOrFail("to go on in the child");
+    if (child == 0) {
+        measure(client, ping);
+        libc._exit(0);
+    }
+    var status: c_int = 0;
+    while (libc.waitpid(child, &status, 0) < 0) {}
+    if (status != 0) system.fail("the child that measured ended with wait status {d}", .{status});
+}
+
+fn measure(client: *Client, ping: *PingPong) void {
+    ping.left = client.options.count;
+    ping.end_ns = system.nowNs() + client.options.measureNs();
+    client.beginMeasuring();
+    const start = system.nowNs();
+    if (client.options.io == .two_threads) {
+        turns.take(ping, &PingPong.turn);
+    } else {
+        while (ping.batch()) {}
+    }
+    const elapsed = system.nowNs() - start;
+    client.endMeasuring();
+    const result = client.result;
+    result.setRate(ping.messages, ping.messages * ping.message.len * 2, elapsed);
+    result.rtt_ns = ping.histogram.summary();
+    // Over all exchanges, not only the timed ones.
+    result.rtt_ns.?.mean = @as(f64, @floatFromInt(elapsed)) / @as(f64, @floatFromInt(@max(ping.messages, 1)));
+    if (client.options.checksum) result.checksum_ok = ping.wrong == 0;
+}
+
+const PingPong = struct {
+    link: *Link,
+    message: []u8,
+    echo: []u8,
+    histogram: Histogram = .{},
+    messages: u64 = 0,
+    /// Exchanges to do; 0: until `end_ns`.
+    left: u64 = 0,
+    end_ns: u64 = 0,
+    timed_every: u32 = 1,
+    /// Echoes that were not what had been sent.
+    wrong: u64 = 0,
+
+    fn warmUp(self: *PingPong, client: *Client) void {
+        system.stage = "warming up";
+        const start = system.nowNs();
+        var done: u64 = 0;
+        var now = start;
+        // The fork that follows must find a connection that has been in use for a while.
+        while (now - start < client.options.warmupNs() or done < client.options.fork_after) {
+            const before = now;
+            for (0..batch_messages) |_| self.exchange();
+            now = system.nowNs();
+            done += batch_messages;
+            const fast = (now - before) / batch_messages < sparse_below_ns;
+            self.timed_every = if (fast) sparse else 1;
+        }
+    }
+
+    /// False when the run is over.
+    fn batch(self: *PingPong) bool {
+        const wanted = if (self.left == 0) batch_messages else @min(self.left, batch_messages);
+        for (0..wanted) |i| {
+            if (i % self.timed_every == 0) self.timedExchange() else self.exchange();
+        }
+        self.messages += wanted;
+        if (self.left == 0) return system.nowNs() < self.end_ns;
+        self.left -= wanted;
+        return self.left > 0;
+    }
+
+    fn turn(context: *anyopaque) bool {
+        const self: *PingPong = @ptrCast(@alignCast(context));
+        for (0..turns.batch_messages / batch_messages) |_| if (!self.batch()) return false;
+        return true;
+    }
+
+    fn timedExchange(self: *PingPong) void {
+        const start = system.nowNs();
+        self.exchange();
+        self.histogram.record(system.nowNs() - start);
+    }
+
+    fn exchange(self: *PingPong) void {
+        self.message[0] +%= 1;
+        self.link.sendAll(self.message);
+        self.link.recvAll(self.echo);
+        if (!std.mem.eql(u8, self.message, self.echo)) self.wrong += 1;
+    }
+};
