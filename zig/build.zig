@@ -93,7 +93,22 @@ fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.
         }),
     });
     const run_unit = b.addRunArtifact(unit);
-    b.step("test", "run the Zig unit tests").dependOn(&run_unit.step);
+    // Run and count again when nothing changed: a cached run reports no tests.
+    run_unit.has_side_effects = true;
+    const unit_step = b.step("test", "run the Zig unit tests");
+    unit_step.dependOn(&run_unit.step);
+
+    const bench = b.addTest(.{
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("bench/unit_tests.zig"),
+            .target = target,
+            .optimize = optimize,
+            .link_libc = true,
+        }),
+    });
+    const run_bench = b.addRunArtifact(bench);
+    run_bench.has_side_effects = true;
+    unit_step.dependOn(&run_bench.step);
 
     const sim = b.addExecutable(.{
         .name = "interleave",

@@ -17,8 +17,8 @@ const ring_bytes = 256 * 1024;
 /// Larger writes are published in such pieces, so that both sides copy at the same time.
 const piece_bytes = 32 * 1024;
 const message_bytes_max = 64 * 1024;
-/// Only every so many-th exchange is timed: a look at the clock costs as much as a tenth of one.
-const timed_every = 16;
+/// Exchanges between two looks at the clock, which would distort a single one by half.
+const exchanges_per_sample = 8;
 
 /// Shared by both processes. `head` counts bytes written, `tail` bytes read, since the start;
 /// tail <= head <= tail + ring_bytes. Each is stored with release by its one owner after the copy
@@ -150,26 +150,21 @@ fn measureRtt(options: *const Options, size: usize) Summary {
     const count = pingFor(&out, &in, message[0..size], &histogram, options.measureNs());
     const elapsed = system.nowNs() - start;
     endChild(child);
-    var summary = histogram.summary();
-    summary.mean = @as(f64, @floatFromInt(elapsed)) / @as(f64, @floatFromInt(count));
-    return summary;
+    return histogram.summary().withMean(elapsed, count).averagedOver(exchanges_per_sample);
 }
 
 fn pingFor(out: *Producer, in: *Consumer, message: []u8, histogram: *Histogram, wanted_ns: u64) u64 {
     const end = system.nowNs() + wanted_ns;
     var count: u64 = 0;
-    var now: u64 = 0;
-    while (now < end) {
-        const start = system.nowNs();
-        out.send(message);
-        in.recv(message);
-        now = system.nowNs();
-        histogram.record(now - start);
-        for (1..timed_every) |_| {
+    var before = system.nowNs();
+    while (before < end) : (count += exchanges_per_sample) {
+        for (0..exchanges_per_sample) |_| {
             out.send(message);
             in.recv(message);
         }
-        count += timed_every;
+        const now = system.nowNs();
+        histogram.record((now - before) / exchanges_per_sample);
+        before = now;
     }
     return count;
 }

@@ -12,10 +12,11 @@ const Link = @import("link.zig").Link;
 
 /// Exchanges between two looks at the time.
 const batch_messages = 64;
-/// Of fast exchanges only every so many-th is timed, since a look at the clock costs some 20 ns.
-const sparse = 8;
+/// A look at the clock distorts an exchange of some hundred ns by half (it waits for everything
+/// before it), so that of fast exchanges so many in a row make one sample.
+const fast_per_sample = 8;
 /// What is fast.
-const sparse_below_ns = 5_000;
+const fast_below_ns = 5_000;
 
 pub fn run(client: *Client) void {
     if (client.options.connections > 1) return @import("client_many.zig").run(client);
@@ -60,9 +61,7 @@ fn measure(client: *Client, ping: *PingPong) void {
     client.endMeasuring();
     const result = client.result;
     result.setRate(ping.messages, ping.messages * ping.message.len * 2, elapsed);
-    result.rtt_ns = ping.histogram.summary();
-    // Over all exchanges, not only the timed ones.
-    result.rtt_ns.?.mean = @as(f64, @floatFromInt(elapsed)) / @as(f64, @floatFromInt(@max(ping.messages, 1)));
+    result.rtt_ns = ping.histogram.summary().withMean(elapsed, ping.messages).averagedOver(ping.per_sample);
     if (client.options.checksum) result.checksum_ok = ping.wrong == 0;
 }
 
@@ -75,7 +74,7 @@ const PingPong = struct {
     /// Exchanges to do; 0: until `end_ns`.
     left: u64 = 0,
     end_ns: u64 = 0,
-    timed_every: u32 = 1,
+    per_sample: u32 = 1,
     /// Echoes that were not what had been sent.
     wrong: u64 = 0,
 
@@ -90,18 +89,17 @@ const PingPong = struct {
             for (0..batch_messages) |_| self.exchange();
             now = system.nowNs();
             done += batch_messages;
-            const fast = (now - before) / batch_messages < sparse_below_ns;
-            self.timed_every = if (fast) sparse else 1;
+            const fast = (now - before) / batch_messages < fast_below_ns;
+            self.per_sample = if (fast) fast_per_sample else 1;
         }
     }
 
     /// False when the run is over.
     fn batch(self: *PingPong) bool {
         const wanted = if (self.left == 0) batch_messages else @min(self.left, batch_messages);
-        for (0..wanted) |i| {
-            if (i % self.timed_every == 0) self.timedExchange() else self.exchange();
-        }
-        self.messages += wanted;
+        var done: u64 = 0;
+        while (done < wanted) : (done += self.per_sample) self.sample();
+        self.messages += done;
         if (self.left == 0) return system.nowNs() < self.end_ns;
         self.left -= wanted;
         return self.left > 0;
@@ -113,10 +111,10 @@ const PingPong = struct {
         return true;
     }
 
-    fn timedExchange(self: *PingPong) void {
+    fn sample(self: *PingPong) void {
         const start = system.nowNs();
-        self.exchange();
-        self.histogram.record(system.nowNs() - start);
+        for (0..self.per_sample) |_| self.exchange();
+        self.histogram.record((system.nowNs() - start) / self.per_sample);
     }
 
     fn exchange(self: *PingPong) void {

@@ -42,9 +42,9 @@ pub fn run(options: *const Options) void {
             "floor on {d} cpus, ns: clock {d:.0}, system call {d:.0}, eventfd write {d:.0}, " ++
                 "cache line there and back {d:.0}, unix socket there and back {d:.0} (one cpu {d:.0})\n",
             .{
-                result.cpus,                     result.clock_ns,
-                result.syscall_ns,               result.eventfd_write_ns,
-                result.cache_line_round_trip_ns, result.unix_socket_round_trip_ns,
+                result.cpus,                              result.clock_ns,
+                result.syscall_ns,                        result.eventfd_write_ns,
+                result.cache_line_round_trip_ns,          result.unix_socket_round_trip_ns,
                 result.unix_socket_round_trip_one_cpu_ns,
             },
         );

@@ -12,6 +12,21 @@ pub const Summary = struct {
     max: u64,
     mean: f64,
     samples: u64,
+    /// Each sample is the mean of so many exchanges in a row.
+    exchanges_per_sample: u32 = 1,
+
+    /// With the mean over everything, timed or not.
+    pub fn withMean(summary: Summary, elapsed_ns: u64, count: u64) Summary {
+        var out = summary;
+        out.mean = @as(f64, @floatFromInt(elapsed_ns)) / @as(f64, @floatFromInt(@max(count, 1)));
+        return out;
+    }
+
+    pub fn averagedOver(summary: Summary, exchanges: u32) Summary {
+        var out = summary;
+        out.exchanges_per_sample = exchanges;
+        return out;
+    }
 };
 
 pub const Histogram = struct {

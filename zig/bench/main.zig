@@ -86,7 +86,3 @@ fn isAny(word: []const u8, known: []const []const u8) bool {
     for (known) |one| if (std.mem.eql(u8, word, one)) return true;
     return false;
 }
-
-test {
-    std.testing.refAllDecls(@This());
-}

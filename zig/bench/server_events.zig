@@ -75,11 +75,14 @@ const Loop = struct {
     fn remember(self: *Loop, fd: c_int) void {
         const connection = system.allocator.create(Connection) catch
             system.fail("serve descriptor {d}: out of memory", .{fd});
-        connection.* = .{ .fd = fd, .job = switch (self.mode) {
-            .echo => .{ .echo = .{} },
-            .transfer => .{ .transfer = .{} },
-            .accept => unreachable, // closed before it came here
-        } };
+        connection.* = .{
+            .fd = fd,
+            .job = switch (self.mode) {
+                .echo => .{ .echo = .{} },
+                .transfer => .{ .transfer = .{} },
+                .accept => unreachable, // closed before it came here
+            },
+        };
         const index: usize = @intCast(fd);
         while (self.connections.items.len <= index) self.connections.append(system.allocator, null) catch
             system.fail("serve descriptor {d}: out of memory", .{fd});
@@ -127,15 +130,18 @@ const Connection = struct {
     job: union(enum) { echo: Echo, transfer: Transfer },
 
     fn wantedInterest(self: *const Connection, waits_to_write: bool) Interest {
-        return .{ .write = waits_to_write, .read = switch (self.job) {
-            // Nothing more is read while something is unsent: the sender shall notice.
-            .echo => !waits_to_write,
-            .transfer => |*job| switch (job.stage) {
-                .request => true,
-                .streams => job.receiver.left > 0,
-                .verdict => false,
+        return .{
+            .write = waits_to_write,
+            .read = switch (self.job) {
+                // Nothing more is read while something is unsent: the sender shall notice.
+                .echo => !waits_to_write,
+                .transfer => |*job| switch (job.stage) {
+                    .request => true,
+                    .streams => job.receiver.left > 0,
+                    .verdict => false,
+                },
             },
-        } };
+        };
     }
 };
 

@@ -101,12 +101,22 @@ pub fn dieWithParent(parent: c_int) void {
     if (libc.getppid() != parent) libc._exit(exit_failed);
 }
 
+/// The cpus that this program was started on, whatever it has pinned itself to since.
+var allowed_cpus: ?libc.cpu_set = null;
+
+fn allowedCpus() *const libc.cpu_set {
+    if (allowed_cpus == null) {
+        var set: libc.cpu_set = .{};
+        if (libc.sched_getaffinity(0, @sizeOf(libc.cpu_set), &set) < 0) set.words[0] = 1;
+        allowed_cpus = set;
+    }
+    return &allowed_cpus.?;
+}
+
 /// Moves the calling process to the n-th of the cpus it may use. False if there are fewer.
 pub fn pinToCpu(n: usize) bool {
-    var allowed: libc.cpu_set = .{};
-    if (libc.sched_getaffinity(0, @sizeOf(libc.cpu_set), &allowed) < 0) return false;
     var seen: usize = 0;
-    for (allowed.words, 0..) |word, i| {
+    for (allowedCpus().words, 0..) |word, i| {
         var left = word;
         while (left != 0) : (left &= left - 1) {
             if (seen == n) {
@@ -121,10 +131,8 @@ pub fn pinToCpu(n: usize) bool {
 }
 
 pub fn cpuCount() usize {
-    var allowed: libc.cpu_set = .{};
-    if (libc.sched_getaffinity(0, @sizeOf(libc.cpu_set), &allowed) < 0) return 1;
     var count: usize = 0;
-    for (allowed.words) |word| count += @popCount(word);
+    for (allowedCpus().words) |word| count += @popCount(word);
     return @max(count, 1);
 }
 
