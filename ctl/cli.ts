@@ -49,7 +49,7 @@ export const jsonOption: OptionSpec = { name: "json", summary: "print JSON" };
 export const socketOption: OptionSpec = {
   name: "control-socket",
   value: "PATH",
-  summary: "the monitor to talk to (else SOCKSDIRECT_CTL_SOCKET, the system's, the user's own)",
+  summary: "the monitor to talk to; 'help monitor' says which else",
 };
 
 export function optionsOf(spec: CommandSpec): readonly OptionSpec[] {

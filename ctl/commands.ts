@@ -51,9 +51,10 @@ is started if none answers; if that fails too, PROGRAM runs over kernel TCP.`,
       { name: "quiet", summary: "with --detach: say nothing about success" },
     ],
     detail: `
-One monitor serves a host (root's: /run/socksdirect/control.sock) or a user
-($XDG_RUNTIME_DIR/socksdirect/control.sock, else /tmp/socksdirect-UID/control.sock). A detached one
-writes its log to CONTROL-SOCKET.log.`,
+A monitor serves a host (root's: /run/socksdirect/control.sock) or one user
+($XDG_RUNTIME_DIR/socksdirect/control.sock, else /tmp/socksdirect-UID/control.sock). Every command
+talks to the one of --control-socket, else of SOCKSDIRECT_CTL_SOCKET, else to the system-wide one if
+it runs, else to the user's own. A detached one writes its log to CONTROL-SOCKET.log.`,
     examples: ["socksdirect monitor", "socksdirect monitor --detach", "socksdirect monitor --stop"],
     load: () => import("./monitor.ts"),
   },

@@ -21,17 +21,25 @@ export interface StartOptions {
 export async function ensureMonitor(socket: string, options: StartOptions = {}): Promise<boolean> {
   using client = new MonitorClient(socket);
   if (await client.isAnswering()) return false;
+  const child = await startMonitor(socket, options);
+  child.unref();
+  return true;
+}
+
+/** Starts a monitor and resolves when it answers. */
+export async function startMonitor(
+  socket: string,
+  { logLevel }: StartOptions = {},
+): Promise<Deno.ChildProcess> {
   makeOwnFolder(dirname(socket));
   const log = logFile(socket);
   dropLongLog(log);
-  const level = options.logLevel === undefined ? [] : ["--log-level", options.logLevel];
-  const child = spawnDetached(
-    denoProgram("monitor/main.ts", ["--control-socket", socket, ...level]),
-    log,
-  );
+  const level = logLevel === undefined ? [] : ["--log-level", logLevel];
+  const command = denoProgram("monitor/main.ts", ["--control-socket", socket, ...level]);
+  const child = spawnDetached(command, log);
+  using client = new MonitorClient(socket);
   await answerOf(client, child, log);
-  child.unref();
-  return true;
+  return child;
 }
 
 async function answerOf(client: MonitorClient, child: Deno.ChildProcess, log: string) {
@@ -47,6 +55,7 @@ async function answerOf(client: MonitorClient, child: Deno.ChildProcess, log: st
       );
     }
     if (Date.now() > deadline) {
+      child.kill("SIGKILL");
       throw new CtlError(
         exitCode.noMonitor,
         `the monitor (pid ${child.pid}) does not answer at '${client.controlSocket}' within ` +

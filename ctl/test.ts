@@ -1,0 +1,144 @@
+/**
+ * `test [SUITE...]`: every test of the project, one suite after the other, and the sum.
+ *
+ * The output of each suite passes through as it comes. The last line is 'N passed, N failed' (and
+ * ', N skipped' when there were some), which .ci/run relies on.
+ */
+
+import { type Call, type CommandSpec, wrongUse } from "./cli.ts";
+import { commands } from "./commands.ts";
+import { exitCode } from "./errors.ts";
+import { interleaveProgram, root } from "./paths.ts";
+import { withoutPreload } from "./preload.ts";
+import { didYouMean } from "./suggest.ts";
+import {
+  addCounts,
+  type Counts,
+  countsOfCheck,
+  countsOfDeno,
+  countsOfInterleave,
+  countsOfZig,
+  countsText,
+  type Outcome,
+} from "./test_counts.ts";
+
+interface Suite {
+  name: string;
+  summary: string;
+  command(): string[];
+  folder?: string;
+  counts(outcome: Outcome): Counts;
+}
+
+const deno = (...args: string[]) => [Deno.execPath(), ...args];
+
+const suites: readonly Suite[] = [
+  {
+    name: "zig",
+    summary: "unit tests of the native code",
+    command: () => ["zig", "build", "test", "--summary", "all"],
+    folder: `${root}/zig`,
+    counts: countsOfZig,
+  },
+  {
+    name: "interleave",
+    summary: "every interleaving of ring, switch-over and wake-up",
+    command: () => [interleaveProgram],
+    counts: countsOfInterleave,
+  },
+  {
+    name: "format",
+    summary: "format of the TypeScript sources",
+    command: () => deno("fmt", "--check"),
+    counts: countsOfCheck,
+  },
+  { name: "lint", summary: "lint", command: () => deno("lint"), counts: countsOfCheck },
+  { name: "types", summary: "types", command: () => deno("check", "."), counts: countsOfCheck },
+  {
+    name: "unit",
+    summary: "unit tests of monitor, ffi and ctl",
+    command: () => deno("test", "-A", "--no-check", "monitor", "ffi", "ctl"),
+    counts: countsOfDeno,
+  },
+  {
+    name: "integration",
+    summary: "real programs, faults, all combinations of preloaded and plain",
+    command: () => deno("test", "-A", "--no-check", "tests"),
+    counts: countsOfDeno,
+  },
+];
+
+export async function run(call: Call): Promise<number> {
+  let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const failures: string[] = [];
+  for (const suite of chosenSuites(call.operands)) {
+    console.log(`\n==> ${suite.name}: ${suite.summary}`);
+    const counts = await runSuite(suite);
+    console.log(`<== ${suite.name}: ${countsText(counts)}`);
+    if (counts.failed > 0) failures.push(suite.name);
+    sum = addCounts(sum, counts);
+  }
+  if (failures.length > 0) console.log(`\nfailed: ${failures.join(", ")}`);
+  console.log(`\n${countsText(sum)}`);
+  return sum.failed === 0 ? exitCode.ok : exitCode.failed;
+}
+
+function chosenSuites(names: readonly string[]): readonly Suite[] {
+  const known = suites.map(({ name }) => name);
+  const wrong = names.find((name) => !known.includes(name));
+  if (wrong !== undefined) {
+    const hint = didYouMean(wrong, known) || `; there are ${known.join(", ")}`;
+    throw wrongUse(testSpec(), `no suite '${wrong}'${hint}`);
+  }
+  return names.length === 0 ? suites : suites.filter(({ name }) => names.includes(name));
+}
+
+function testSpec(): CommandSpec {
+  return commands.find(({ name }) => name === "test")!;
+}
+
+async function runSuite(suite: Suite): Promise<Counts> {
+  try {
+    return suite.counts(await runThrough(suite));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    console.log(`cannot run '${suite.command()[0]}': ${error.message}`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+/** Runs the suite's command; its output goes to stdout and is kept. */
+async function runThrough(suite: Suite): Promise<Outcome> {
+  const [program, ...args] = suite.command();
+  const child = new Deno.Command("/bin/sh", {
+    args: ["-c", 'exec "$@" 2>&1', "sh", program, ...args],
+    cwd: suite.folder ?? root,
+    clearEnv: true,
+    env: testEnvironment(),
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const pieces: Uint8Array[] = [];
+  for await (const piece of child.stdout) {
+    Deno.stdout.writeSync(piece);
+    pieces.push(piece);
+  }
+  const { code } = await child.status;
+  return { code, text: await new Blob(pieces as Uint8Array<ArrayBuffer>[]).text() };
+}
+
+/**
+ * Tests start from a known environment: the tools of this checkout, not preloaded, no monitor of
+ * the user's, no colours.
+ */
+function testEnvironment(): Record<string, string> {
+  const environment = withoutPreload(Deno.env.toObject());
+  delete environment.SOCKSDIRECT_CTL_SOCKET;
+  return {
+    ZIG_GLOBAL_CACHE_DIR: `${root}/.toolchain/zig-cache`,
+    ...environment,
+    PATH: `${root}/.toolchain/bin:${environment.PATH ?? "/usr/bin:/bin"}`,
+    NO_COLOR: "1",
+    ZIG_DEBUG_CMD: "1",
+  };
+}
