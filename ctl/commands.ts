@@ -147,7 +147,7 @@ carrier that it is on now.`,
 Without SUITE: all of them. The last line is 'N passed, N failed', with ', N skipped' behind it
 when tests were skipped.`,
     examples: ["socksdirect test", "socksdirect test zig interleave"],
-    load: () => import("./test.ts"),
+    load: () => import("./suites.ts"),
   },
   {
     name: "bench",

@@ -33,16 +33,20 @@ export async function startMonitor(
 ): Promise<Deno.ChildProcess> {
   makeOwnFolder(dirname(socket));
   const log = logFile(socket);
-  dropLongLog(log);
+  const logOffset = trimmedLogBytes(log);
   const level = logLevel === undefined ? [] : ["--log-level", logLevel];
   const command = denoProgram("monitor/main.ts", ["--control-socket", socket, ...level]);
   const child = spawnDetached(command, log);
   using client = new MonitorClient(socket);
-  await answerOf(client, child, log);
+  await answerOf(client, child, { path: log, offset: logOffset });
   return child;
 }
 
-async function answerOf(client: MonitorClient, child: Deno.ChildProcess, log: string) {
+async function answerOf(
+  client: MonitorClient,
+  child: Deno.ChildProcess,
+  log: { path: string; offset: number },
+) {
   const deadline = Date.now() + startTimeoutMs;
   let ended: Deno.CommandStatus | undefined;
   child.status.then((status) => ended = status);
@@ -51,7 +55,8 @@ async function answerOf(client: MonitorClient, child: Deno.ChildProcess, log: st
     if (ended !== undefined && !await client.isAnswering()) {
       throw new CtlError(
         exitCode.noMonitor,
-        `the monitor did not start at '${client.controlSocket}': ${lastLine(log)} (log: ${log})`,
+        `the monitor did not start at '${client.controlSocket}': ` +
+          `${complaint(log.path, log.offset)} (log: ${log.path})`,
       );
     }
     if (Date.now() > deadline) {
@@ -59,7 +64,7 @@ async function answerOf(client: MonitorClient, child: Deno.ChildProcess, log: st
       throw new CtlError(
         exitCode.noMonitor,
         `the monitor (pid ${child.pid}) does not answer at '${client.controlSocket}' within ` +
-          `${startTimeoutMs / 1000} s (log: ${log})`,
+          `${startTimeoutMs / 1000} s (log: ${log.path})`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -75,7 +80,7 @@ function spawnDetached(command: readonly string[], log: string): Deno.ChildProce
   return new Deno.Command("/bin/sh", {
     args: ["-c", script, "sh", log, ...command],
     clearEnv: true,
-    env: withoutPreload(Deno.env.toObject()),
+    env: { ...withoutPreload(Deno.env.toObject()), NO_COLOR: "1" },
     cwd: "/",
     detached: true,
     stdin: "null",
@@ -84,18 +89,26 @@ function spawnDetached(command: readonly string[], log: string): Deno.ChildProce
   }).spawn();
 }
 
-function dropLongLog(log: string) {
+/** Drops a log that got long; gives the bytes of one that stays. */
+function trimmedLogBytes(log: string): number {
   try {
-    if (Deno.statSync(log).size > logBytesMax) Deno.removeSync(log);
+    const { size } = Deno.statSync(log);
+    if (size <= logBytesMax) return size;
+    Deno.removeSync(log);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+  return 0;
 }
 
-function lastLine(log: string): string {
+/** The first line that names an error, else the last one, of what the log got since `offset`. */
+function complaint(log: string, offset: number): string {
+  let lines: string[];
   try {
-    return Deno.readTextFileSync(log).trim().split("\n").at(-1) || "it said nothing";
+    const said = new TextDecoder().decode(Deno.readFileSync(log).subarray(offset));
+    lines = said.trim().split("\n");
   } catch (error) {
     return `its log cannot be read: ${error}`;
   }
+  return lines.find((line) => /error/i.test(line)) ?? (lines.at(-1) || "it said nothing");
 }
