@@ -53,7 +53,7 @@ declare module "@std/assert" {
   export function unreachable(reason?: string): never;
 }
 
-declare module "@std/cli" {
+declare module "@std/cli/parse-args" {
   export interface ParseOptions {
     boolean?: readonly string[];
     string?: readonly string[];
@@ -71,7 +71,6 @@ declare module "@std/cli" {
     [flag: string]: unknown;
   }
   export function parseArgs(args: readonly string[], options?: ParseOptions): ParsedArgs;
-  export function unicodeWidth(text: string): number;
 }
 
 declare module "@std/fmt/colors" {
