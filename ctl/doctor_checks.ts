@@ -186,7 +186,7 @@ async function preloads(socket: string): Promise<Check> {
       name,
       level: "fail",
       detail: `'${library}' is missing`,
-      todo: "./socksdirect version",
+      todo: "./socksdirect doctor",
     };
   }
   const { code, stderr } = await new Deno.Command("/bin/true", {
@@ -199,7 +199,7 @@ async function preloads(socket: string): Promise<Check> {
     name,
     level: "fail",
     detail: `/bin/true ends with ${code}${said === "" ? "" : ` and says: ${said}`}`,
-    todo: "build it on this machine: remove zig/zig-out, then ./socksdirect version",
+    todo: "build it on this machine: remove zig/zig-out, then ./socksdirect doctor",
   };
 }
 
@@ -213,7 +213,7 @@ function ffiLoads(): Check {
       name,
       level: "fail",
       detail: `${error instanceof Error ? error.message : error}`.split("\n")[0],
-      todo: "build it on this machine: remove zig/zig-out, then ./socksdirect version",
+      todo: "build it on this machine: remove zig/zig-out, then ./socksdirect doctor",
     };
   }
 }

@@ -16,7 +16,7 @@ export function preloadEnvironment(socket: string, existing?: string): PreloadEn
   if (!isFile(library)) {
     throw new CtlError(
       exitCode.failed,
-      `the preload library is not built: '${library}' is missing; './socksdirect version' builds it`,
+      `the preload library is not built: '${library}' is missing; './socksdirect doctor' builds it`,
     );
   }
   return {
