@@ -1,0 +1,128 @@
+/** A monitor of the test's own, and its HTTP API (docs/MONITOR.md) as far as tests read it. */
+
+import type { Lab } from "./lab.ts";
+import { root } from "./files.ts";
+import type { Program } from "./program.ts";
+import { until, within } from "./waiting.ts";
+
+export interface Counters {
+  ring_bytes: number;
+  ring_messages: number;
+  tcp_bytes: number;
+  tcp_messages: number;
+}
+
+export interface ProcessTotals {
+  tx: Counters;
+  rx: Counters;
+  accelerated_count: number;
+  closed_by_reason: Record<string, number>;
+}
+
+export interface ProcessEntry {
+  pid: number;
+  program: string;
+  totals: ProcessTotals;
+}
+
+export interface Totals extends ProcessTotals {
+  /** Live processes, and the last that ended. */
+  processes: ProcessEntry[];
+  dead: ProcessEntry[];
+}
+
+export interface ConnectionEnd {
+  pid: number;
+  program: string;
+  fd: number;
+  address: string;
+  port: number;
+  reason: string;
+}
+
+export interface Connection {
+  state: string;
+  reason: string;
+  client: ConnectionEnd | null;
+  server: ConnectionEnd | null;
+  carrier: { client_to_server: string; server_to_client: string };
+}
+
+export interface Status {
+  pid: number;
+  processes: number;
+  connections: number;
+  generation: string;
+}
+
+export class Monitor {
+  #http: Deno.HttpClient;
+
+  private constructor(readonly socket: string, readonly program: Program) {
+    this.#http = Deno.createHttpClient({
+      proxy: { transport: "unix", path: `${socket}.http` },
+    });
+  }
+
+  /** Starts one on this socket and waits until it answers. */
+  static async start(lab: Lab, socket: string, logLevel = "info"): Promise<Monitor> {
+    const program = lab.start([
+      Deno.execPath(),
+      ...["run", "-A", "--no-check", `${root}/monitor/main.ts`],
+      ...["--control-socket", socket, "--log-level", logLevel],
+    ], { name: "monitor", env: denoEnvironment() });
+    const monitor = new Monitor(socket, program);
+    await until("the monitor to answer", async () => {
+      if (program.ended) throw new Error(`the monitor ended early: ${program.summary()}`);
+      return await monitor.answers();
+    }, { lateNote: () => program.summary() });
+    return monitor;
+  }
+
+  async answers(): Promise<boolean> {
+    try {
+      await this.#get("/v1/status");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async status(): Promise<Status> {
+    return await (await this.#get("/v1/status")).json();
+  }
+
+  async totals(): Promise<Totals> {
+    return await (await this.#get("/v1/totals")).json();
+  }
+
+  async connections(): Promise<Connection[]> {
+    return await (await this.#get("/v1/connections")).json();
+  }
+
+  async metrics(): Promise<string> {
+    return await (await this.#get("/metrics")).text();
+  }
+
+  close() {
+    this.#http.close();
+  }
+
+  async #get(path: string): Promise<Response> {
+    const request = fetch(`http://monitor${path}`, { client: this.#http });
+    const response = await within(`the monitor to answer GET ${path}`, 10_000, request);
+    if (response.ok) return response;
+    throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+  }
+}
+
+/** Deno's cache must be the one that this test runs with, or it would download again. */
+function denoEnvironment(): Record<string, string> {
+  const names = ["HOME", "DENO_DIR"];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = Deno.env.get(name);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
