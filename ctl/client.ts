@@ -3,17 +3,21 @@
  */
 
 import { CtlError, exitCode } from "./errors.ts";
-import { httpSocket } from "./socket.ts";
+import { adminSocket, httpSocket } from "./socket.ts";
 
 const answerTimeoutMs = 10_000;
 
 export class MonitorClient implements Disposable {
   readonly #http: Deno.HttpClient;
 
-  constructor(readonly controlSocket: string) {
-    this.#http = Deno.createHttpClient({
-      proxy: { transport: "unix", path: httpSocket(controlSocket) },
-    });
+  constructor(readonly controlSocket: string, readonly path = httpSocket(controlSocket)) {
+    this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+  }
+
+  /** For drain and shutdown, which a system-wide monitor hears from root alone. */
+  static forChanges(controlSocket: string): MonitorClient {
+    const admin = adminSocket(controlSocket);
+    return new MonitorClient(controlSocket, exists(admin) ? admin : httpSocket(controlSocket));
   }
 
   async json<T>(path: string): Promise<T> {
@@ -58,7 +62,7 @@ export class MonitorClient implements Disposable {
       throw await this.#unreachable(error);
     }
     if (response.ok) return response;
-    const answer = (await response.text()).trim().split("\n")[0];
+    const answer = complaintOf(await response.text());
     throw new CtlError(
       exitCode.failed,
       `the monitor at '${this.controlSocket}' answers ${method} ${path} with ` +
@@ -76,14 +80,11 @@ export class MonitorClient implements Disposable {
       );
     }
     try {
-      const path = httpSocket(this.controlSocket);
-      (await Deno.connect({ transport: "unix", path })).close();
+      (await Deno.connect({ transport: "unix", path: this.path })).close();
     } catch (reason) {
       if (reason instanceof Deno.errors.PermissionDenied) {
-        return new CtlError(
-          exitCode.noMonitor,
-          `may not talk to the monitor at ${where}: ${reason.message}`,
-        );
+        const what = this.path === httpSocket(this.controlSocket) ? "use" : "change";
+        return new CtlError(exitCode.failed, `you may not ${what} the monitor at ${where}`);
       }
       return new CtlError(
         exitCode.noMonitor,
@@ -91,5 +92,23 @@ export class MonitorClient implements Disposable {
       );
     }
     return new CtlError(exitCode.noMonitor, `the monitor at ${where} hung up: ${error}`);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The monitor answers a failure with {"error": "..."}. */
+function complaintOf(body: string): string {
+  try {
+    return JSON.parse(body).error ?? body;
+  } catch {
+    return body.trim().split("\n")[0];
   }
 }

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { MonitorClient } from "./client.ts";
 import { CtlError } from "./errors.ts";
 import { FakeMonitor } from "./fake_monitor.ts";
-import { httpSocket } from "./socket.ts";
+import { adminSocket, httpSocket } from "./socket.ts";
 
 Deno.test("JSON and text are fetched, and posts carry their body", async () => {
   await using monitor = new FakeMonitor({
@@ -39,4 +39,23 @@ Deno.test("an HTTP error says what was asked and what came back", async () => {
   const error = await assertRejects(() => client.json("/v1/none"), CtlError);
   assertEquals(error.code, 1);
   assertStringIncludes(error.message, "answers GET /v1/none with 404: no such path");
+});
+
+Deno.test("changes go to the admin socket where there is one", async () => {
+  await using monitor = new FakeMonitor({ "/v1/drain": {} });
+  using plain = MonitorClient.forChanges(monitor.socket);
+  await plain.post("/v1/drain");
+  Deno.symlinkSync(httpSocket(monitor.socket), adminSocket(monitor.socket));
+  using admin = MonitorClient.forChanges(monitor.socket);
+  await admin.post("/v1/drain");
+  assertEquals(admin.path, adminSocket(monitor.socket));
+  assertEquals(monitor.requests.length, 2);
+});
+
+Deno.test("the monitor's own words are shown, not its JSON", async () => {
+  const refuse = () => Response.json({ error: "for root" }, { status: 403 });
+  await using monitor = new FakeMonitor({ "/v1/drain": refuse });
+  using client = new MonitorClient(monitor.socket);
+  const error = await assertRejects(() => client.post("/v1/drain"), CtlError);
+  assertStringIncludes(error.message, "answers POST /v1/drain with 403: for root");
 });

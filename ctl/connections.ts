@@ -5,7 +5,7 @@ import type { Call } from "./cli.ts";
 import { integerOption } from "./cli.ts";
 import { MonitorClient } from "./client.ts";
 import { controlSocket } from "./socket.ts";
-import { formatBytes, formatCount, table } from "./table.ts";
+import { formatBytes, formatCount, printable, table } from "./table.ts";
 
 export async function run(call: Call): Promise<number> {
   const pid = integerOption(call, "pid", { fallback: 0, min: 1, max: 2 ** 31 });
@@ -32,7 +32,7 @@ export function connectionsText(connections: readonly Connection[]): string {
 function endText(end: ConnectionEnd | null): string {
   return end === null
     ? "-"
-    : `${end.pid} ${end.program} fd ${end.fd}\n${addressText(end.address, end.port)}`;
+    : `${end.pid} ${printable(end.program)} fd ${end.fd}\n${addressText(end.address, end.port)}`;
 }
 
 export function addressText(address: string, port: number): string {

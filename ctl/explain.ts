@@ -11,6 +11,7 @@ import { addressText } from "./connections.ts";
 import { CtlError, exitCode, UsageError } from "./errors.ts";
 import { explanationOf } from "./explanations.ts";
 import { controlSocket } from "./socket.ts";
+import { printable } from "./table.ts";
 
 interface Target {
   pid: number;
@@ -85,10 +86,12 @@ export function endText(end: OwnEnd): string {
   const other = role === "client" ? server : client;
   const peerName = peer === null
     ? "an unknown process"
-    : `${peer.pid} ${peer.program} fd ${peer.fd}`;
+    : `${peer.pid} ${printable(peer.program)} fd ${peer.fd}`;
   const peerAddress = other === null ? "" : ` ${addressText(other.address, other.port)}`;
   const lines = [
-    `${own.pid} ${own.program} fd ${own.fd} ${addressText(own.address, own.port)}, ${role} of ` +
+    `${own.pid} ${printable(own.program)} fd ${own.fd} ${
+      addressText(own.address, own.port)
+    }, ${role} of ` +
     `${peerName}${peerAddress}`,
     `  state     ${connection.state}`,
     `  sends     by ${sends}`,
@@ -117,7 +120,7 @@ async function nothingToExplain(target: Target, client: MonitorClient): Promise<
     const what = fd === undefined ? "no TCP connection" : `no tracked TCP connection at fd ${fd}`;
     return new CtlError(
       exitCode.failed,
-      `process ${pid} (${known.program}) is registered, but has ${what}`,
+      `process ${pid} (${printable(known.program)}) is registered, but has ${what}`,
     );
   }
   return new CtlError(exitCode.failed, whyUnknown(pid, client.controlSocket));
@@ -133,7 +136,7 @@ function whyUnknown(pid: number, socket: string): string {
     }
     return `there is no process ${pid}`;
   }
-  const program = Deno.readTextFileSync(`/proc/${pid}/comm`).trim();
+  const program = printable(Deno.readTextFileSync(`/proc/${pid}/comm`).trim());
   if (!/\/libsd(-[0-9a-f]+)?\.so$/m.test(maps)) {
     return `process ${pid} (${program}) runs without the library; restart it as ` +
       "'socksdirect run -- PROGRAM'";

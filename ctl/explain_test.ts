@@ -6,15 +6,25 @@ import { explanations } from "./explanations.ts";
 import { ctl, FakeMonitor } from "./fake_monitor.ts";
 import { root } from "./paths.ts";
 
-const address = "127.0.0.1";
 const connection: Connection = {
   state: "plain",
   reason: "not_adopted",
-  client: { pid: 10, program: "cli", fd: 3, address, port: 40000, reason: "not_adopted" },
+  client: {
+    pid: 10,
+    program: "cli",
+    fd: 3,
+    address: "127.0.0.1",
+    port: 40000,
+    state: "plain",
+    reason: "not_adopted",
+  },
   server: null,
   carrier: { client_to_server: "tcp", server_to_client: "tcp" },
   bytes: { client_to_server: { ring: 0, tcp: 1 }, server_to_client: { ring: 0, tcp: 1 } },
   messages: { client_to_server: { ring: 0, tcp: 1 }, server_to_client: { ring: 0, tcp: 1 } },
+  arena: null,
+  slot: null,
+  netns: "1",
 };
 
 Deno.test("every reason of the library has an explanation, and none is left over", () => {

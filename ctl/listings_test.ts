@@ -14,17 +14,42 @@ const status: Status = {
   version: "0.1.0",
 };
 
+const end = { address: "127.0.0.1", state: "attached", reason: "none" };
+
 const connection: Connection = {
   state: "attached",
   reason: "none",
-  client: { pid: 10, program: "cli", fd: 3, address: "127.0.0.1", port: 40000, reason: "none" },
-  server: { pid: 20, program: "srv", fd: 7, address: "127.0.0.1", port: 7000, reason: "none" },
+  client: { ...end, pid: 10, program: "cli", fd: 3, port: 40000 },
+  server: { ...end, pid: 20, program: "srv", fd: 7, port: 7000 },
   carrier: { client_to_server: "ring", server_to_client: "tcp" },
   bytes: { client_to_server: { ring: 2048, tcp: 28 }, server_to_client: { ring: 0, tcp: 9 } },
   messages: { client_to_server: { ring: 16, tcp: 1 }, server_to_client: { ring: 0, tcp: 3 } },
+  arena: "1",
+  slot: 0,
+  netns: "1",
 };
 
-const process: Process = { pid: 10, program: "cli", uid: 1000, listeners: 0, connections: 1 };
+const counters = { ring_bytes: 0, ring_messages: 0, tcp_bytes: 0, tcp_messages: 0 };
+
+const process: Process = {
+  pid: 10,
+  program: "cli\x1b[2J",
+  uid: 1000,
+  index: 0,
+  listeners: 0,
+  connections: 1,
+  tx: counters,
+  rx: counters,
+  accelerated_count: 0,
+  closed_count: 0,
+  offers_made: 0,
+  offers_adopted: 0,
+  moves_to_ring: 0,
+  moves_to_tcp: 0,
+  sleeps: 0,
+  wakeups_sent: 0,
+  closed_by_reason: {},
+};
 
 const json = (text: string) => JSON.parse(text);
 
@@ -86,10 +111,10 @@ Deno.test("exactly one carrier of a direction is marked", () => {
   assertEquals(directionText(connection, "server_to_client"), "  ring 0 B (0)\n> tcp  9 B (3)");
 });
 
-Deno.test("processes list who registered, as a table and as JSON", async () => {
+Deno.test("processes list who registered, with names that cannot command the terminal", async () => {
   await using monitor = new FakeMonitor({ "/v1/processes": [process] });
   const text = await ctl("processes", "--control-socket", monitor.socket);
-  assertStringIncludes(text.stdout, " 10  cli      1000");
+  assertStringIncludes(text.stdout, " 10  cli?[2J  1000");
   const shown = await ctl("processes", "--json", "--control-socket", monitor.socket);
   assertEquals(json(shown.stdout), [process]);
 });

@@ -32,7 +32,7 @@ async function detach(socket: string, logLevel: string | undefined, quiet: boole
 }
 
 async function stop(socket: string): Promise<number> {
-  using client = new MonitorClient(socket);
+  using client = MonitorClient.forChanges(socket);
   await client.post("/v1/shutdown");
   const deadline = Date.now() + stopTimeoutMs;
   while (await client.isAnswering()) {

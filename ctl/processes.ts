@@ -4,7 +4,7 @@ import type { Process } from "./api.ts";
 import type { Call } from "./cli.ts";
 import { MonitorClient } from "./client.ts";
 import { controlSocket } from "./socket.ts";
-import { table } from "./table.ts";
+import { printable, table } from "./table.ts";
 
 export async function run(call: Call): Promise<number> {
   using client = new MonitorClient(controlSocket(call));
@@ -18,7 +18,7 @@ export async function run(call: Call): Promise<number> {
 export function processesText(processes: readonly Process[]): string {
   return table<Process>([
     { title: "PID", cell: (row) => `${row.pid}`, right: true },
-    { title: "PROGRAM", cell: (row) => row.program },
+    { title: "PROGRAM", cell: (row) => printable(row.program) },
     { title: "UID", cell: (row) => `${row.uid}`, right: true },
     { title: "LISTENERS", cell: (row) => `${row.listeners}`, right: true },
     { title: "CONNECTIONS", cell: (row) => `${row.connections}`, right: true },

@@ -11,8 +11,8 @@ import type { Call } from "./cli.ts";
 
 export const systemSocket = "/run/socksdirect/control.sock";
 
-/** sockaddr_un holds 107 bytes and the HTTP socket's name is 5 longer. */
-const socketPathBytesMax = 102;
+/** sockaddr_un holds 107 bytes, and the name of the longest socket beside it is 6 longer. */
+const socketPathBytesMax = 101;
 
 /** What the rule depends on, so that tests can say it. */
 export interface Surroundings {
@@ -62,6 +62,11 @@ export function isListening(path: string): boolean {
 
 export function httpSocket(path: string): string {
   return `${path}.http`;
+}
+
+/** Where changes are asked for when everybody may look: a system-wide monitor has it. */
+export function adminSocket(path: string): string {
+  return `${path}.admin`;
 }
 
 export function logFile(path: string): string {

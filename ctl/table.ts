@@ -26,6 +26,12 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
   }).join("\n");
 }
 
+/** A name that a stranger chose: it must not speak to the terminal. */
+export function printable(name: string): string {
+  // deno-lint-ignore no-control-regex
+  return name.replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
+}
+
 /** "name  value" lines. */
 export function fields(pairs: readonly (readonly [string, string])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
