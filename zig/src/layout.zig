@@ -82,7 +82,9 @@ pub const Direction = extern struct {
     /// cpu + 1 the producer last published from; 0 = unknown.
     producer_cpu: u32,
     pad0: u32,
-    pad1: [4]u64,
+    /// Ring bytes ever written, told at close: what cleaning must zero.
+    high_water: u64,
+    pad1: [3]u64,
 
     // -- written by the consumer (by the producer before SWITCH and while BUSY) --
     /// End of consumed bytes.

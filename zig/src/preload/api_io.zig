@@ -1,0 +1,237 @@
+//! Intercepted calls that move bytes: thin: find the connection, else the real function.
+
+const std = @import("std");
+const conn_module = @import("conn.zig");
+const foreign = @import("foreign.zig");
+const listeners = @import("listeners.zig");
+const real = @import("real.zig");
+const stream = @import("stream.zig");
+const sys = @import("sys.zig");
+const transfer = @import("transfer.zig");
+
+const Conn = conn_module.Conn;
+const Iovec = sys.Iovec;
+const Msghdr = sys.Msghdr;
+
+const iov_max = 1024;
+
+inline fn receiveOne(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) isize {
+    defer conn_module.done(c);
+    const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, 0x7ffff000) }};
+    var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
+    return sys.ret(stream.receive(c, &b, flags));
+}
+
+inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) isize {
+    defer conn_module.done(c);
+    const iov = [_]Iovec{.{ .base = @ptrCast(@constCast(buffer)), .len = @min(len, 0x7ffff000) }};
+    var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
+    return sys.ret(stream.send(c, &b, flags));
+}
+
+const Vector = enum { receive, send };
+
+fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
+    defer conn_module.done(c);
+    return sys.ret(vectorRaw(c, iov, count, flags, way));
+}
+
+fn vectorRaw(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
+    if (count > iov_max) return sys.neg(.INVAL);
+    const list: []const Iovec = if (count == 0) &.{} else (iov orelse return sys.neg(.FAULT))[0..count];
+    var b = stream.Buffers.init(list) orelse return sys.neg(.INVAL);
+    return switch (way) {
+        .receive => stream.receive(c, &b, flags),
+        .send => stream.send(c, &b, flags),
+    };
+}
+
+pub fn recv(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| return receiveOne(c, buffer, len, @bitCast(flags));
+    return real.get("recv", @TypeOf(recv))(fd, buffer, len, flags);
+}
+
+pub fn __recv_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, flags: c_int) callconv(.c) isize {
+    if (len > room) overflow();
+    return recv(fd, buffer, len, flags);
+}
+
+pub fn recvfrom(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int, from: ?*anyopaque, from_len: ?*u32) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| {
+        const n = receiveOne(c, buffer, len, @bitCast(flags));
+        if (n >= 0 and from != null) if (from_len) |l| {
+            l.* = 0; // TCP tells no address
+        };
+        return n;
+    }
+    return real.get("recvfrom", @TypeOf(recvfrom))(fd, buffer, len, flags, from, from_len);
+}
+
+pub fn __recvfrom_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, flags: c_int, from: ?*anyopaque, from_len: ?*u32) callconv(.c) isize {
+    if (len > room) overflow();
+    return recvfrom(fd, buffer, len, flags, from, from_len);
+}
+
+pub fn read(fd: c_int, buffer: ?*anyopaque, len: usize) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| return receiveOne(c, buffer, len, 0);
+    return real.get("read", @TypeOf(read))(fd, buffer, len);
+}
+
+pub fn __read_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize) callconv(.c) isize {
+    if (len > room) overflow();
+    return read(fd, buffer, len);
+}
+
+pub fn readv(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
+    if (count >= 0) if (conn_module.acquire(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive);
+    return real.get("readv", @TypeOf(readv))(fd, iov, count);
+}
+
+pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| {
+        const m = msg orelse {
+            conn_module.done(c);
+            return sys.fail(.FAULT);
+        };
+        const kernel_only = @as(u32, @bitCast(flags)) & stream.receive_kernel_flags != 0;
+        if (kernel_only or !c.isAttached() and m.controllen != 0) {
+            // Control data (time stamps, error queue) comes from the kernel socket.
+            conn_module.done(c);
+            return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
+        }
+        const n = vector(c, m.iov, m.iovlen, @bitCast(flags), .receive);
+        if (n >= 0) {
+            m.namelen = 0;
+            m.controllen = 0;
+            m.flags = 0;
+        }
+        return n;
+    }
+    return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
+}
+
+pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int, timeout: ?*sys.Timespec) callconv(.c) c_int {
+    if (conn_module.find(fd) == null or messages == null) {
+        return real.get("recvmmsg", @TypeOf(recvmmsg))(fd, messages, count, flags, timeout);
+    }
+    const MSG_WAITFORONE = 0x10000;
+    const start = sys.nowNs();
+    var each = flags & ~@as(c_int, MSG_WAITFORONE);
+    var done: c_int = 0;
+    for (messages.?[0..@min(count, iov_max)]) |*m| {
+        const n = recvmsg(fd, &m.hdr, each);
+        if (n < 0) break;
+        m.len = @intCast(n);
+        done += 1;
+        if (n == 0) break;
+        if (flags & MSG_WAITFORONE != 0) each |= sys.MSG_DONTWAIT;
+        if (timeout) |t| {
+            const limit = @as(u64, @intCast(t.sec)) * 1_000_000_000 + @as(u64, @intCast(t.nsec));
+            if (sys.nowNs() - start >= limit) break;
+        }
+    }
+    return if (done > 0) done else if (count == 0) 0 else -1;
+}
+
+pub fn send(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    return real.get("send", @TypeOf(send))(fd, buffer, len, flags);
+}
+
+pub fn sendto(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int, to: ?*const anyopaque, to_len: u32) callconv(.c) isize {
+    // A connected TCP socket ignores the address.
+    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    return real.get("sendto", @TypeOf(sendto))(fd, buffer, len, flags, to, to_len);
+}
+
+pub fn write(fd: c_int, buffer: ?*const anyopaque, len: usize) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, 0);
+    return real.get("write", @TypeOf(write))(fd, buffer, len);
+}
+
+pub fn writev(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
+    if (count >= 0) if (conn_module.acquire(fd)) |c| return vector(c, iov, @intCast(count), 0, .send);
+    return real.get("writev", @TypeOf(writev))(fd, iov, count);
+}
+
+pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize {
+    if (conn_module.acquire(fd)) |c| {
+        if (msg) |m| if (m.controllen == 0) return vector(c, m.iov, m.iovlen, @bitCast(flags), .send);
+        return sendWithControl(c, fd, msg, flags);
+    }
+    if (msg) |m| if (m.controllen >= 16) releasePassed(m);
+    return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
+}
+
+/// Control data means something to the kernel only: the connection leaves the ring for it.
+fn sendWithControl(c: *Conn, fd: c_int, msg: ?*const Msghdr, flags: c_int) isize {
+    defer conn_module.done(c);
+    if (c.isAttached()) foreign.release(c, .socket_option);
+    return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
+}
+
+/// SCM_RIGHTS over a Unix socket: connections among the descriptors go back to TCP first.
+fn releasePassed(m: *const Msghdr) void {
+    const bytes: [*]const u8 = @ptrCast(m.control orelse return);
+    var at: usize = 0;
+    while (at + 16 <= m.controllen) {
+        const len = std.mem.readInt(usize, bytes[at..][0..8], .little);
+        if (len < 16 or at + len > m.controllen) return;
+        const level = std.mem.readInt(i32, bytes[at + 8 ..][0..4], .little);
+        const kind = std.mem.readInt(i32, bytes[at + 12 ..][0..4], .little);
+        if (level == sys.SOL_SOCKET and kind == sys.SCM_RIGHTS) {
+            var offset: usize = 16;
+            while (offset + 4 <= len) : (offset += 4) {
+                const passed = std.mem.readInt(i32, bytes[at + offset ..][0..4], .little);
+                if (conn_module.find(passed)) |c| foreign.release(c, .fd_passed);
+            }
+        }
+        at += std.mem.alignForward(usize, len, 8);
+    }
+}
+
+pub fn sendmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int) callconv(.c) c_int {
+    if (conn_module.find(fd) == null or messages == null) {
+        return real.get("sendmmsg", @TypeOf(sendmmsg))(fd, messages, count, flags);
+    }
+    var done: c_int = 0;
+    for (messages.?[0..@min(count, iov_max)]) |*m| {
+        const n = sendmsg(fd, &m.hdr, flags);
+        if (n < 0) break;
+        m.len = @intCast(n);
+        done += 1;
+    }
+    return if (done > 0) done else if (count == 0) 0 else -1;
+}
+
+// -- file to socket, pipe to socket ------------------------------------------------------------
+
+pub fn sendfile(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.c) isize {
+    if (conn_module.acquire(out)) |c| {
+        defer conn_module.done(c);
+        if (transfer.applies(c)) return sys.ret(transfer.sendfile(c, in, offset, count));
+    }
+    return real.get("sendfile", @TypeOf(sendfile))(out, in, offset, count);
+}
+
+pub fn sendfile64(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.c) isize {
+    return sendfile(out, in, offset, count);
+}
+
+pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: usize, flags: c_uint) callconv(.c) isize {
+    if (conn_module.acquire(in)) |c| {
+        defer conn_module.done(c);
+        if (transfer.applies(c)) return sys.ret(transfer.fromSocket(c, out, len, flags));
+    } else if (conn_module.acquire(out)) |c| {
+        defer conn_module.done(c);
+        if (transfer.applies(c)) return sys.ret(transfer.toSocket(c, in, len, flags));
+    }
+    return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
+}
+
+/// A fortified call whose buffer is smaller than its length: what glibc does.
+fn overflow() noreturn {
+    const chk_fail = real.find("__chk_fail") orelse @panic("buffer overflow detected");
+    const abort: *const fn () callconv(.c) noreturn = @ptrCast(@alignCast(chk_fail));
+    abort();
+}

@@ -1,0 +1,252 @@
+//! Intercepted calls that hand a connection to code outside this library (other programs, libc's
+//! own insides), install signal handlers, or end the process.
+
+const std = @import("std");
+const builtin = @import("builtin");
+const api_io = @import("api_io.zig");
+const api_socket = @import("api_socket.zig");
+const api_wait = @import("api_wait.zig");
+const conn_module = @import("conn.zig");
+const fds = @import("fds.zig");
+const foreign = @import("foreign.zig");
+const real = @import("real.zig");
+const signals = @import("signals.zig");
+const sys = @import("sys.zig");
+
+const Args = ?[*:null]const ?[*:0]const u8;
+
+// -- other programs ----------------------------------------------------------------------------------
+
+pub fn execve(path: ?[*:0]const u8, argv: Args, envp: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("execve", @TypeOf(execve))(path, argv, envp);
+}
+
+pub fn execv(path: ?[*:0]const u8, argv: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("execv", @TypeOf(execv))(path, argv);
+}
+
+pub fn execvp(file: ?[*:0]const u8, argv: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("execvp", @TypeOf(execvp))(file, argv);
+}
+
+pub fn execvpe(file: ?[*:0]const u8, argv: Args, envp: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("execvpe", @TypeOf(execvpe))(file, argv, envp);
+}
+
+pub fn fexecve(fd: c_int, argv: Args, envp: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("fexecve", @TypeOf(fexecve))(fd, argv, envp);
+}
+
+pub fn execveat(fd: c_int, path: ?[*:0]const u8, argv: Args, envp: Args, flags: c_int) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return @intCast(sys.ret(sys.call(.execveat, .{ fd, path, argv, envp, flags })));
+}
+
+const list_max = 4096;
+
+/// execl and its kin, on the machines where Zig can read variadic arguments.
+pub fn execl(path: ?[*:0]const u8, first: ?[*:0]const u8, ...) callconv(.c) c_int {
+    var list = @cVaStart();
+    defer @cVaEnd(&list);
+    var argv: [list_max:null]?[*:0]const u8 = undefined;
+    if (!collect(&argv, first, &list)) return @intCast(sys.fail(.@"2BIG"));
+    return execv(path, &argv);
+}
+
+pub fn execlp(file: ?[*:0]const u8, first: ?[*:0]const u8, ...) callconv(.c) c_int {
+    var list = @cVaStart();
+    defer @cVaEnd(&list);
+    var argv: [list_max:null]?[*:0]const u8 = undefined;
+    if (!collect(&argv, first, &list)) return @intCast(sys.fail(.@"2BIG"));
+    return execvp(file, &argv);
+}
+
+pub fn execle(path: ?[*:0]const u8, first: ?[*:0]const u8, ...) callconv(.c) c_int {
+    var list = @cVaStart();
+    defer @cVaEnd(&list);
+    var argv: [list_max:null]?[*:0]const u8 = undefined;
+    if (!collect(&argv, first, &list)) return @intCast(sys.fail(.@"2BIG"));
+    const envp = @cVaArg(&list, Args);
+    return execve(path, &argv, envp);
+}
+
+fn collect(argv: *[list_max:null]?[*:0]const u8, first: ?[*:0]const u8, list: *std.lang.VaList) bool {
+    argv[0] = first;
+    var n: usize = 0;
+    while (argv[n] != null) {
+        n += 1;
+        if (n == list_max) return false;
+        argv[n] = @cVaArg(list, ?[*:0]const u8);
+    }
+    return true;
+}
+
+pub fn posix_spawn(pid: ?*c_int, path: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("posix_spawn", @TypeOf(posix_spawn))(pid, path, actions, attributes, argv, envp);
+}
+
+pub fn posix_spawnp(pid: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
+    foreign.releaseSurvivors(.exec);
+    return real.get("posix_spawnp", @TypeOf(posix_spawnp))(pid, file, actions, attributes, argv, envp);
+}
+
+pub fn system(command: ?[*:0]const u8) callconv(.c) c_int {
+    if (command != null) foreign.releaseSurvivors(.exec);
+    return real.get("system", @TypeOf(system))(command);
+}
+
+pub fn popen(command: ?[*:0]const u8, mode: ?[*:0]const u8) callconv(.c) ?*anyopaque {
+    foreign.releaseSurvivors(.exec);
+    return real.get("popen", @TypeOf(popen))(command, mode);
+}
+
+// -- libc's own insides ------------------------------------------------------------------------------
+
+/// stdio reads and writes inside libc: the kernel must carry the bytes, and libc will close it.
+pub fn fdopen(fd: c_int, mode: ?[*:0]const u8) callconv(.c) ?*anyopaque {
+    if (conn_module.find(fd)) |c| {
+        foreign.release(c, .stdio);
+        conn_module.dropDescriptor(c, fd);
+    }
+    return real.get("fdopen", @TypeOf(fdopen))(fd, mode);
+}
+
+pub fn vdprintf(fd: c_int, format: ?[*:0]const u8, list: *anyopaque) callconv(.c) c_int {
+    if (conn_module.find(fd)) |c| foreign.release(c, .stdio);
+    return real.get("vdprintf", @TypeOf(vdprintf))(fd, format, list);
+}
+
+pub fn __vdprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, list: *anyopaque) callconv(.c) c_int {
+    if (conn_module.find(fd)) |c| foreign.release(c, .stdio);
+    return real.get("__vdprintf_chk", @TypeOf(__vdprintf_chk))(fd, flag, format, list);
+}
+
+pub fn dprintf(fd: c_int, format: ?[*:0]const u8, ...) callconv(.c) c_int {
+    var list = @cVaStart();
+    defer @cVaEnd(&list);
+    return vdprintf(fd, format, @ptrCast(&list));
+}
+
+pub fn __dprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, ...) callconv(.c) c_int {
+    var list = @cVaStart();
+    defer @cVaEnd(&list);
+    return __vdprintf_chk(fd, flag, format, @ptrCast(&list));
+}
+
+// -- signals -----------------------------------------------------------------------------------------
+
+/// As both glibc and musl lay it out: handler, mask of 128 bytes, flags.
+const Sigaction = extern struct {
+    handler: usize,
+    mask: [128]u8,
+    flags: c_int,
+    restorer: usize,
+};
+
+const SA_RESTART = 0x10000000;
+
+fn isHandler(handler: usize) bool {
+    return handler > 1; // SIG_DFL 0, SIG_IGN 1
+}
+
+pub fn sigaction(signal_number: c_int, action: ?*const Sigaction, old: ?*Sigaction) callconv(.c) c_int {
+    const result = real.get("sigaction", @TypeOf(sigaction))(signal_number, action, old);
+    if (result == 0) if (action) |a| {
+        signals.installed(signal_number, isHandler(a.handler), @as(u32, @bitCast(a.flags)));
+    };
+    return result;
+}
+
+pub fn signal(signal_number: c_int, handler: usize) callconv(.c) usize {
+    const result = real.get("signal", @TypeOf(signal))(signal_number, handler);
+    if (result != std.math.maxInt(usize)) signals.installed(signal_number, isHandler(handler), SA_RESTART);
+    return result;
+}
+
+pub fn __sysv_signal(signal_number: c_int, handler: usize) callconv(.c) usize {
+    const result = real.get("__sysv_signal", @TypeOf(__sysv_signal))(signal_number, handler);
+    if (result != std.math.maxInt(usize)) signals.installed(signal_number, isHandler(handler), 0);
+    return result;
+}
+
+pub fn siginterrupt(signal_number: c_int, interrupts: c_int) callconv(.c) c_int {
+    const result = real.get("siginterrupt", @TypeOf(siginterrupt))(signal_number, interrupts);
+    if (result == 0) signals.installed(signal_number, true, if (interrupts != 0) 0 else SA_RESTART);
+    return result;
+}
+
+// -- the end -----------------------------------------------------------------------------------------
+
+pub fn _exit(status: c_int) callconv(.c) noreturn {
+    conn_module.finishAll();
+    _ = sys.call(.exit_group, .{status});
+    unreachable;
+}
+
+pub fn _Exit(status: c_int) callconv(.c) noreturn {
+    _exit(status);
+}
+
+// -- syscall(2) --------------------------------------------------------------------------------------
+
+/// Programs that call the kernel through libc's syscall() are ours too.
+pub fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) callconv(.c) c_long {
+    return switch (number) {
+        sysNumber(.read) => api_io.read(int(a), ptr(b), c),
+        sysNumber(.write) => api_io.write(int(a), ptr(b), c),
+        sysNumber(.readv) => api_io.readv(int(a), @ptrFromInt(b), int(c)),
+        sysNumber(.writev) => api_io.writev(int(a), @ptrFromInt(b), int(c)),
+        sysNumber(.recvfrom) => api_io.recvfrom(int(a), ptr(b), c, int(d), ptr(e), @ptrFromInt(f)),
+        sysNumber(.sendto) => api_io.sendto(int(a), ptr(b), c, int(d), ptr(e), @truncate(f)),
+        sysNumber(.recvmsg) => api_io.recvmsg(int(a), @ptrFromInt(b), int(c)),
+        sysNumber(.sendmsg) => api_io.sendmsg(int(a), @ptrFromInt(b), int(c)),
+        sysNumber(.close) => api_socket.close(int(a)),
+        sysNumber(.close_range) => api_socket.close_range(@truncate(a), @truncate(b), @truncate(c)),
+        sysNumber(.dup) => api_socket.dup(int(a)),
+        sysNumber(.dup3) => api_socket.dup3(int(a), int(b), int(c)),
+        sysNumber(.fcntl) => api_socket.fcntl(int(a), int(b), c),
+        sysNumber(.ioctl) => api_socket.ioctl(int(a), b, c),
+        sysNumber(.connect) => api_socket.connect(int(a), ptr(b), @truncate(c)),
+        sysNumber(.accept) => api_socket.accept(int(a), ptr(b), @ptrFromInt(c)),
+        sysNumber(.accept4) => api_socket.accept4(int(a), ptr(b), @ptrFromInt(c), int(d)),
+        sysNumber(.listen) => api_socket.listen(int(a), int(b)),
+        sysNumber(.shutdown) => api_socket.shutdown(int(a), int(b)),
+        sysNumber(.epoll_create1) => api_wait.epoll_create1(int(a)),
+        sysNumber(.epoll_ctl) => api_wait.epoll_ctl(int(a), int(b), int(c), @ptrFromInt(d)),
+        sysNumber(.epoll_pwait) => api_wait.epoll_pwait(int(a), @ptrFromInt(b), int(c), int(d), ptr(e)),
+        sysNumber(.ppoll) => api_wait.ppoll(@ptrFromInt(a), b, @ptrFromInt(c), ptr(d)),
+        sysNumber(.execve) => execve(@ptrFromInt(a), @ptrFromInt(b), @ptrFromInt(c)),
+        // A ring the kernel reads past us: refused, so that programs use the calls we know.
+        sysNumber(.io_uring_setup) => sys.fail(.NOSYS),
+        else => legacy(number, a, b, c, d, e, f),
+    };
+}
+
+/// Numbers that only x86-64 has.
+fn legacy(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) c_long {
+    if (builtin.cpu.arch == .x86_64) switch (number) {
+        sysNumber(.epoll_wait) => return api_wait.epoll_wait(int(a), @ptrFromInt(b), int(c), int(d)),
+        sysNumber(.poll) => return api_wait.poll(@ptrFromInt(a), b, int(c)),
+        sysNumber(.dup2) => return api_socket.dup2(int(a), int(b)),
+        else => {},
+    };
+    return real.get("syscall", @TypeOf(syscall))(number, a, b, c, d, e, f);
+}
+
+fn sysNumber(comptime number: sys.SYS) c_long {
+    return @intCast(@intFromEnum(number));
+}
+
+inline fn int(word: usize) c_int {
+    return @bitCast(@as(u32, @truncate(word)));
+}
+
+inline fn ptr(word: usize) ?*anyopaque {
+    return @ptrFromInt(word);
+}

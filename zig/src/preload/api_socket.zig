@@ -1,0 +1,321 @@
+//! Intercepted calls that make, name and end sockets and descriptors.
+
+const std = @import("std");
+const addr = @import("addr.zig");
+const conn_module = @import("conn.zig");
+const control = @import("control.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const foreign = @import("foreign.zig");
+const listeners = @import("listeners.zig");
+const real = @import("real.zig");
+const stream = @import("stream.zig");
+const sys = @import("sys.zig");
+
+// -- making connections --------------------------------------------------------------------------
+
+pub fn socket(domain: c_int, kind: c_int, protocol: c_int) callconv(.c) c_int {
+    return created(real.get("socket", @TypeOf(socket))(domain, kind, protocol));
+}
+
+pub fn listen(fd: c_int, backlog: c_int) callconv(.c) c_int {
+    const result = real.get("listen", @TypeOf(listen))(fd, backlog);
+    if (result == 0 and !control.disabled) quiet(fd, listeners.track);
+    return result;
+}
+
+/// Runs something of ours after a successful call without showing its errno.
+fn quiet(fd: c_int, comptime action: fn (c_int) void) void {
+    const saved = sys.errno().*;
+    action(fd);
+    sys.errno().* = saved;
+}
+
+pub fn accept(fd: c_int, address: ?*anyopaque, len: ?*u32) callconv(.c) c_int {
+    beforeAccept(fd);
+    return accepted(fd, real.get("accept", @TypeOf(accept))(fd, address, len), 0);
+}
+
+pub fn accept4(fd: c_int, address: ?*anyopaque, len: ?*u32, flags: c_int) callconv(.c) c_int {
+    beforeAccept(fd);
+    return accepted(fd, real.get("accept4", @TypeOf(accept4))(fd, address, len, flags), flags);
+}
+
+/// A listener that this process inherited is registered at its first accept.
+fn beforeAccept(fd: c_int) void {
+    if (control.disabled) return;
+    if (listeners.find(fd)) |l| {
+        if (l.session != control.session or l.session == 0) quiet(fd, reRegister);
+        return;
+    }
+    if (fds.kindOf(fd) == .none) quiet(fd, listeners.track);
+}
+
+fn reRegister(fd: c_int) void {
+    if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
+}
+
+fn accepted(listener_fd: c_int, fd: c_int, flags: c_int) c_int {
+    if (fd < 0) return fd;
+    forgetStale(fd);
+    if (listeners.find(listener_fd) == null) return fd;
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    control.poll();
+    _ = conn_module.track(fd, .server, flags & sys.SOCK_NONBLOCK != 0);
+    return fd;
+}
+
+pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_int {
+    const result = real.get("connect", @TypeOf(connect))(fd, address, len);
+    if (control.disabled or address == null) return result;
+    const started = result == 0 or sys.errno().* == @intFromEnum(sys.E.INPROGRESS) or
+        sys.errno().* == @intFromEnum(sys.E.INTR);
+    if (!started or conn_module.find(fd) != null) return result;
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    const target = addr.fromSockaddr(@ptrCast(address.?), len) orelse return result;
+    _ = target;
+    const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return result;
+    if (protocol != sys.IPPROTO_TCP) return result;
+    _ = control.ensure();
+    _ = conn_module.track(fd, .client, false);
+    return result;
+}
+
+pub fn shutdown(fd: c_int, how: c_int) callconv(.c) c_int {
+    if (conn_module.acquire(fd)) |c| {
+        defer conn_module.done(c);
+        // Everything sent is published already; the kernel's FIN comes after it.
+        if (c.isAttached()) noteShutdown(c, how);
+    }
+    return real.get("shutdown", @TypeOf(shutdown))(fd, how);
+}
+
+fn noteShutdown(c: *conn_module.Conn, how: c_int) void {
+    if (how == 1 or how == 2) {
+        const held = c.lockTx();
+        c.end.tx.flags |= conn_module.flag_shut;
+        if (held) |h| c.unlockTx(h);
+    }
+    if (how == 0 or how == 2) {
+        const held = c.lockRx();
+        c.end.rx.flags |= conn_module.flag_shut;
+        if (held) |h| c.unlockRx(h);
+    }
+}
+
+// -- descriptors -----------------------------------------------------------------------------------
+
+/// A descriptor number that the kernel has just given out cannot be what we thought it was.
+fn created(fd: c_int) c_int {
+    forgetStale(fd);
+    return fd;
+}
+
+fn forgetStale(fd: c_int) void {
+    if (fd < 0 or fds.load(fd) == 0) return;
+    dropAny(fd);
+}
+
+/// The library's part of close(2). False: the descriptor is the library's own.
+fn dropAny(fd: c_int) void {
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    switch (fds.kindOf(fd)) {
+        .none, .own, _ => {},
+        .conn => if (conn_module.find(fd)) |c| conn_module.dropDescriptor(c, fd),
+        .epoll => if (epoll.find(fd)) |e| epoll.dropDescriptor(e, fd),
+        .listener => if (listeners.find(fd)) |l| listeners.dropDescriptor(l, fd),
+    }
+}
+
+pub fn close(fd: c_int) callconv(.c) c_int {
+    if (fds.load(fd) != 0) {
+        // The application closes every number it can think of: ours are not its.
+        if (fds.kindOf(fd) == .own) return @intCast(sys.fail(.BADF));
+        dropAny(fd);
+    }
+    return real.get("close", @TypeOf(close))(fd);
+}
+
+pub fn close_range(first: c_uint, last: c_uint, flags: c_uint) callconv(.c) c_int {
+    const CLOSE_RANGE_UNSHARE = 2;
+    const CLOSE_RANGE_CLOEXEC = 4;
+    const tracked = @min(fds.used, @as(usize, last) +| 1);
+    if (flags & ~@as(c_uint, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 or first > last) {
+        return @intCast(sys.fail(.INVAL));
+    }
+    if (flags & CLOSE_RANGE_CLOEXEC != 0) return rangeCall(first, last, flags);
+    // Around our own descriptors: the kernel closes the gaps between them.
+    var from: usize = first;
+    var fd: usize = first;
+    while (fd < tracked) : (fd += 1) {
+        const number: c_int = @intCast(fd);
+        if (fds.load(number) == 0) continue;
+        if (fds.kindOf(number) != .own) {
+            dropAny(number);
+            continue;
+        }
+        if (fd > from) _ = rangeCall(@intCast(from), @intCast(fd - 1), flags);
+        from = fd + 1;
+    }
+    return if (from <= last) rangeCall(@intCast(from), last, flags) else 0;
+}
+
+fn rangeCall(first: c_uint, last: c_uint, flags: c_uint) c_int {
+    return @intCast(sys.ret(sys.call(.close_range, .{ first, last, flags })));
+}
+
+pub fn closefrom(low: c_int) callconv(.c) void {
+    _ = close_range(@intCast(@max(low, 0)), std.math.maxInt(c_uint), 0);
+}
+
+/// What `from` is, `to` is now too.
+fn duplicated(from: c_int, to: c_int) c_int {
+    if (to < 0 or to == from) return to;
+    forgetStale(to);
+    switch (fds.kindOf(from)) {
+        .none, .own, _ => {},
+        .conn => if (conn_module.find(from)) |c| conn_module.addDescriptor(c, to),
+        .epoll => if (epoll.find(from)) |e| epoll.addDescriptor(e, to),
+        .listener => if (listeners.find(from)) |l| listeners.addDescriptor(l, to),
+    }
+    return to;
+}
+
+pub fn dup(fd: c_int) callconv(.c) c_int {
+    return duplicated(fd, real.get("dup", @TypeOf(dup))(fd));
+}
+
+pub fn dup2(from: c_int, to: c_int) callconv(.c) c_int {
+    if (from != to) yieldNumber(from, to);
+    return duplicated(from, real.get("dup2", @TypeOf(dup2))(from, to));
+}
+
+pub fn dup3(from: c_int, to: c_int, flags: c_int) callconv(.c) c_int {
+    if (from != to) yieldNumber(from, to);
+    return duplicated(from, real.get("dup3", @TypeOf(dup3))(from, to, flags));
+}
+
+/// dup2 closes its target: our part of that close. Only when the call will succeed.
+fn yieldNumber(from: c_int, to: c_int) void {
+    if (fds.load(to) == 0) return;
+    if (sys.call(.fcntl, .{ from, sys.F_GETFD, 0 }) < 0) return;
+    if (fds.kindOf(to) == .own) evictOwn(to) else dropAny(to);
+}
+
+/// The application wants the very number of one of our descriptors: it gets it. What we lose is
+/// found broken at its next use and served by the fallbacks (bounded sleeps, TCP).
+fn evictOwn(fd: c_int) void {
+    fds.clear(fd);
+}
+
+pub fn fcntl(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {
+    const result = real.get("fcntl", @TypeOf(fcntl))(fd, command, argument);
+    return afterFcntl(fd, command, argument, result);
+}
+
+pub fn fcntl64(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {
+    const result = if (real.find("fcntl64") != null)
+        real.get("fcntl64", @TypeOf(fcntl64))(fd, command, argument)
+    else
+        real.get("fcntl", @TypeOf(fcntl))(fd, command, argument);
+    return afterFcntl(fd, command, argument, result);
+}
+
+fn afterFcntl(fd: c_int, command: c_int, argument: usize, result: c_int) c_int {
+    if (result < 0) return result;
+    switch (command) {
+        sys.F_DUPFD, sys.F_DUPFD_CLOEXEC => return duplicated(fd, result),
+        sys.F_SETFL => if (conn_module.find(fd)) |c| {
+            c.nonblocking = argument & sys.O_NONBLOCK != 0;
+        },
+        else => {},
+    }
+    return result;
+}
+
+pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
+    const c = conn_module.acquire(fd) orelse
+        return real.get("ioctl", @TypeOf(ioctl))(fd, request, argument);
+    defer conn_module.done(c);
+    if (c.isAttached() and argument != 0) {
+        const value: *c_int = @ptrFromInt(argument);
+        switch (@as(u32, @truncate(request))) {
+            sys.FIONREAD => {
+                value.* = @intCast(@min(stream.unread(c), std.math.maxInt(c_int)));
+                return 0;
+            },
+            sys.SIOCOUTQ => {
+                value.* = @intCast(@min(stream.unsent(c), std.math.maxInt(c_int)));
+                return 0;
+            },
+            else => {},
+        }
+    }
+    const result = real.get("ioctl", @TypeOf(ioctl))(fd, request, argument);
+    if (result == 0 and @as(u32, @truncate(request)) == sys.FIONBIO and argument != 0) {
+        c.nonblocking = @as(*const c_int, @ptrFromInt(argument)).* != 0;
+    }
+    return result;
+}
+
+const TCP_REPAIR = 19;
+const TCP_ULP = 31;
+
+pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque, len: u32) callconv(.c) c_int {
+    const c = conn_module.acquire(fd) orelse
+        return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
+    defer conn_module.done(c);
+    if (level == sys.IPPROTO_TCP and (name == TCP_REPAIR or name == TCP_ULP)) {
+        foreign.release(c, .socket_option); // the kernel transforms the stream itself
+    }
+    const result = real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
+    if (result == 0 and level == sys.SOL_SOCKET) switch (name) {
+        sys.SO_RCVTIMEO, sys.SO_SNDTIMEO, sys.SO_RCVLOWAT => {
+            const saved = sys.errno().*;
+            conn_module.readModes(c);
+            sys.errno().* = saved;
+        },
+        else => {},
+    };
+    return result;
+}
+
+// -- other calls that hand out descriptor numbers ----------------------------------------------------
+
+pub fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *[2]c_int) callconv(.c) c_int {
+    const result = real.get("socketpair", @TypeOf(socketpair))(domain, kind, protocol, pair);
+    if (result == 0) for (pair) |fd| forgetStale(fd);
+    return result;
+}
+
+pub fn pipe(pair: *[2]c_int) callconv(.c) c_int {
+    const result = real.get("pipe", @TypeOf(pipe))(pair);
+    if (result == 0) for (pair) |fd| forgetStale(fd);
+    return result;
+}
+
+pub fn pipe2(pair: *[2]c_int, flags: c_int) callconv(.c) c_int {
+    const result = real.get("pipe2", @TypeOf(pipe2))(pair, flags);
+    if (result == 0) for (pair) |fd| forgetStale(fd);
+    return result;
+}
+
+pub fn open(path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
+    return created(real.get("open", @TypeOf(open))(path, flags, mode));
+}
+
+pub fn open64(path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
+    const name = if (real.find("open64") != null) real.get("open64", @TypeOf(open64)) else real.get("open", @TypeOf(open64));
+    return created(name(path, flags, mode));
+}
+
+pub fn openat(directory: c_int, path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
+    return created(real.get("openat", @TypeOf(openat))(directory, path, flags, mode));
+}
+
+pub fn eventfd(value: c_uint, flags: c_int) callconv(.c) c_int {
+    return created(real.get("eventfd", @TypeOf(eventfd))(value, flags));
+}

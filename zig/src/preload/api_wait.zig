@@ -1,0 +1,170 @@
+//! Intercepted calls that wait for several descriptors: epoll, poll, select.
+
+const std = @import("std");
+const conn_module = @import("conn.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const listeners = @import("listeners.zig");
+const poll_module = @import("poll.zig");
+const real = @import("real.zig");
+const sys = @import("sys.zig");
+
+const EpollEvent = sys.EpollEvent;
+
+pub fn epoll_create(size: c_int) callconv(.c) c_int {
+    return tracked(real.get("epoll_create", @TypeOf(epoll_create))(size));
+}
+
+pub fn epoll_create1(flags: c_int) callconv(.c) c_int {
+    return tracked(real.get("epoll_create1", @TypeOf(epoll_create1))(flags));
+}
+
+fn tracked(fd: c_int) c_int {
+    if (fd >= 0) epoll.track(fd);
+    return fd;
+}
+
+pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) callconv(.c) c_int {
+    const Real = @TypeOf(epoll_ctl);
+    const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
+    if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
+    const c = conn_module.acquire(fd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
+    defer conn_module.done(c);
+    if (op == sys.EPOLL_CTL_DEL) {
+        const result = real.get("epoll_ctl", Real)(epfd, op, fd, event);
+        if (result == 0) epoll.unregistered(e, c, fd);
+        return result;
+    }
+    const wanted = event orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
+    var masked = wanted.*;
+    masked.events = epoll.kernelEvents(c, wanted.events);
+    const result = real.get("epoll_ctl", Real)(epfd, op, fd, &masked);
+    if (result == 0) epoll.registered(e, c, fd, wanted);
+    return result;
+}
+
+pub fn epoll_wait(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: c_int) callconv(.c) c_int {
+    if (ours(epfd, events, max)) |e| return waitOn(e, events.?, max, fromMs(timeout), null);
+    return real.get("epoll_wait", @TypeOf(epoll_wait))(epfd, events, max, timeout);
+}
+
+pub fn epoll_pwait(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: c_int, mask: ?*const anyopaque) callconv(.c) c_int {
+    if (ours(epfd, events, max)) |e| return waitOn(e, events.?, max, fromMs(timeout), mask);
+    return real.get("epoll_pwait", @TypeOf(epoll_pwait))(epfd, events, max, timeout, mask);
+}
+
+pub fn epoll_pwait2(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
+    if (ours(epfd, events, max)) |e| if (validTime(timeout)) {
+        return waitOn(e, events.?, max, fromTimespec(timeout), mask);
+    };
+    const mask_bytes: usize = 8;
+    return @intCast(sys.ret(sys.call(.epoll_pwait2, .{ epfd, events, max, timeout, mask, mask_bytes })));
+}
+
+/// The instance, if it has ring connections and the arguments are sound (else the kernel says why
+/// not).
+fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?*epoll.Epoll {
+    const e = epoll.find(epfd) orelse return null;
+    if (e.ring_count == 0 or events == null or max <= 0) return null;
+    return e;
+}
+
+fn waitOn(e: *epoll.Epoll, events: [*]EpollEvent, max: c_int, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    return @intCast(sys.ret(epoll.wait(.{
+        .e = e,
+        .events = events[0..@intCast(max)],
+        .timeout_ns = timeout_ns,
+        .mask = mask,
+    })));
+}
+
+fn fromMs(ms: c_int) ?u64 {
+    return if (ms < 0) null else @as(u64, @intCast(ms)) * 1_000_000;
+}
+
+fn validTime(timeout: ?*const sys.Timespec) bool {
+    const t = timeout orelse return true;
+    return t.sec >= 0 and t.nsec >= 0 and t.nsec < 1_000_000_000;
+}
+
+fn fromTimespec(timeout: ?*const sys.Timespec) ?u64 {
+    const t = timeout orelse return null;
+    return @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.nsec));
+}
+
+// -- poll ------------------------------------------------------------------------------------------
+
+pub fn poll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: c_int) callconv(.c) c_int {
+    if (slice(polled, n)) |entries| if (poll_module.concernsUs(entries)) {
+        return pollOurs(entries, fromMs(timeout), null);
+    };
+    return real.get("poll", @TypeOf(poll))(polled, n, timeout);
+}
+
+pub fn __poll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: c_int, room: usize) callconv(.c) c_int {
+    _ = room;
+    return poll(polled, n, timeout);
+}
+
+pub fn ppoll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
+    if (slice(polled, n)) |entries| if (validTime(timeout) and poll_module.concernsUs(entries)) {
+        return pollOurs(entries, fromTimespec(timeout), mask);
+    };
+    return real.get("ppoll", @TypeOf(ppoll))(polled, n, timeout, mask);
+}
+
+pub fn __ppoll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, mask: ?*const anyopaque, room: usize) callconv(.c) c_int {
+    _ = room;
+    return ppoll(polled, n, timeout, mask);
+}
+
+fn slice(polled: ?[*]sys.PollFd, n: c_ulong) ?[]sys.PollFd {
+    const entries = polled orelse return null;
+    return if (n == 0 or n > fds.limit) null else entries[0..n];
+}
+
+fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    return @intCast(sys.ret(poll_module.wait(.{ .polled = entries, .timeout_ns = timeout_ns, .mask = mask })));
+}
+
+// -- select ----------------------------------------------------------------------------------------
+
+const FdSet = poll_module.FdSet;
+
+pub fn select(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout: ?*sys.Timeval) callconv(.c) c_int {
+    var space: [1024]sys.PollFd = undefined;
+    const entries = selectEntries(n, read, write, except, &space) orelse
+        return real.get("select", @TypeOf(select))(n, read, write, except, timeout);
+    var ns: ?u64 = null;
+    if (timeout) |t| {
+        if (t.sec < 0 or t.usec < 0) return @intCast(sys.fail(.INVAL));
+        ns = @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.usec)) *| 1000;
+    }
+    const start = sys.nowNs();
+    const result = selectOurs(entries, read, write, except, ns, null);
+    if (timeout) |t| if (ns) |total| {
+        // Linux tells the time left.
+        const left = total -| (sys.nowNs() - start);
+        t.* = .{ .sec = @intCast(left / 1_000_000_000), .usec = @intCast(left % 1_000_000_000 / 1000) };
+    };
+    return result;
+}
+
+pub fn pselect(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
+    var space: [1024]sys.PollFd = undefined;
+    const entries = selectEntries(n, read, write, except, &space) orelse
+        return real.get("pselect", @TypeOf(pselect))(n, read, write, except, timeout, mask);
+    if (!validTime(timeout)) return @intCast(sys.fail(.INVAL));
+    return selectOurs(entries, read, write, except, fromTimespec(timeout), mask);
+}
+
+fn selectEntries(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, space: *[1024]sys.PollFd) ?[]sys.PollFd {
+    if (n <= 0 or n > 1024) return null;
+    return poll_module.fromSets(@intCast(n), read, write, except, space);
+}
+
+fn selectOurs(entries: []sys.PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, ns: ?u64, mask: ?*const anyopaque) c_int {
+    const result = poll_module.wait(.{ .polled = entries, .timeout_ns = ns, .mask = mask });
+    if (result < 0) return @intCast(sys.ret(result));
+    return @intCast(sys.ret(poll_module.toSets(entries, read, write, except)));
+}

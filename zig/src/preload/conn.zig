@@ -1,0 +1,412 @@
+//! A tracked TCP connection as this process sees it. What several processes share lies in
+//! `layout.End` (siblings by fork) and `layout.Slot` (the peer); this struct holds the pointers to
+//! them and what is private: descriptor, flags, spin state, epoll registrations.
+//!
+//! Life: `track` after connect or accept; undecided -> offered -> attached (negotiate.zig), or
+//! plain at any time; `unref` on close. Objects are type-stable (pool.zig): a thread that looked one
+//! up and lost the race with close finds `generation` changed, under the lock it took.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const carrier = @import("../carrier/carrier.zig");
+const Reason = @import("../reason.zig").Reason;
+const arena_module = @import("arena.zig");
+const clock = @import("clock.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const lock = @import("lock.zig");
+const log = @import("log.zig");
+const sys = @import("sys.zig");
+const Pool = @import("pool.zig").Pool;
+const Spin = @import("spin.zig").Spin;
+
+pub const Sender = carrier.Sender(carrier.Native);
+pub const Receiver = carrier.Receiver(carrier.Native);
+
+/// Registrations of one connection in epoll instances, at most; one more keeps it on TCP.
+pub const registrations_max = 4;
+
+pub const Conn = struct {
+    next_free: ?*Conn = null,
+    end: *layout.End,
+    /// `layout.EndState`, this process's copy: when it says attached, the pointers below are set.
+    state: u32,
+    fd: i32,
+    nonblocking: bool,
+    /// Held by forked siblings too (or was): locks are always atomic.
+    shared: bool,
+    role: layout.Role,
+    /// Descriptors in this process that name it.
+    refs: u32,
+    /// Threads that sleep on it: it may not be recycled under them.
+    pins: u32,
+    generation: u32,
+    /// Data calls so far on TCP, and at which one to negotiate next.
+    calls: u32,
+    next_attempt: u32,
+    receive_timeout_ns: u64,
+    send_timeout_ns: u64,
+    receive_low_water: u32,
+    registration_count: u32,
+
+    tx_direction: *layout.Direction align(64),
+    rx_direction: *layout.Direction,
+    tx_ring: [*]u8,
+    rx_ring: [*]u8,
+    arena: *arena_module.Arena,
+    slot: *layout.Slot,
+    slot_index: u32,
+    /// Clock of the last look at the kernel socket, sending and receiving side.
+    tx_looked: u64,
+    rx_looked: u64,
+    spin: Spin,
+    /// Threads asleep without a doorbell, while undecided (PROTOCOL rule 2).
+    local_sleepers: [4]u32,
+    registrations: [registrations_max]?*epoll.Registration,
+
+    pub inline fn isAttached(c: *const Conn) bool {
+        return @atomicLoad(u32, &c.state, .acquire) == @intFromEnum(layout.EndState.attached);
+    }
+
+    /// The arena it has a slot in, once it has one.
+    pub fn arenaOrNull(c: *const Conn) ?*arena_module.Arena {
+        return switch (c.stateOf()) {
+            .offered, .attached => c.arena,
+            else => null,
+        };
+    }
+
+    pub fn stateOf(c: *const Conn) layout.EndState {
+        return @enumFromInt(@atomicLoad(u32, &c.state, .acquire));
+    }
+
+    pub fn setState(c: *Conn, state: layout.EndState) void {
+        @atomicStore(u32, &c.end.state, @intFromEnum(state), .release);
+        @atomicStore(u32, &c.state, @intFromEnum(state), .release);
+    }
+
+    pub fn setReason(c: *Conn, reason: Reason) void {
+        @atomicStore(u32, &c.end.reason, @intFromEnum(reason), .monotonic);
+    }
+
+    /// The local side has shut down sending (whichever process that holds this end did it).
+    pub inline fn shutWrite(c: *const Conn) bool {
+        return c.end.tx.flags & flag_shut != 0;
+    }
+
+    pub inline fn shutRead(c: *const Conn) bool {
+        return c.end.rx.flags & flag_shut != 0;
+    }
+
+    pub inline fn sender(c: *Conn) Sender {
+        return .init(c.tx_direction, &c.end.tx, c.tx_ring);
+    }
+
+    pub inline fn receiver(c: *Conn) Receiver {
+        return .{ .direction = c.rx_direction, .end = &c.end.rx, .ring = c.rx_ring };
+    }
+
+    pub inline fn kernel(c: *Conn) Kernel {
+        return .{ .fd = c.fd, .opener = c.role == .client };
+    }
+
+    pub inline fn bells(c: *Conn) arena_module.Bells {
+        return .{ .arena = c.arena, .slot = c.slot_index };
+    }
+
+    pub inline fn lockTx(c: *Conn) ?lock.Held {
+        return lock.acquire(&c.end.tx.lock, c.shared);
+    }
+
+    pub inline fn unlockTx(c: *Conn, held: lock.Held) void {
+        lock.release(&c.end.tx.lock, held);
+    }
+
+    pub inline fn lockRx(c: *Conn) ?lock.Held {
+        return lock.acquire(&c.end.rx.lock, c.shared);
+    }
+
+    pub inline fn unlockRx(c: *Conn, held: lock.Held) void {
+        lock.release(&c.end.rx.lock, held);
+    }
+
+    pub fn pin(c: *Conn) void {
+        _ = @atomicRmw(u32, &c.pins, .Add, 1, .acq_rel);
+    }
+
+    pub fn unpin(c: *Conn) void {
+        if (@atomicRmw(u32, &c.pins, .Sub, 1, .acq_rel) == 1 and
+            @atomicLoad(u32, &c.refs, .acquire) == 0) recycle(c);
+    }
+};
+
+/// The kernel socket under a connection, as the carrier code wants to see it.
+pub const Kernel = struct {
+    fd: i32,
+    /// The active opener's acknowledged-byte count includes its SYN.
+    opener: bool,
+
+    /// The peer has closed or half-closed, or the connection has failed.
+    pub fn ending(k: Kernel) bool {
+        var p = [_]sys.PollFd{.{ .fd = k.fd, .events = sys.POLLRDHUP }};
+        return sys.poll(&p, 0, null) > 0;
+    }
+
+    /// Bytes ever handed to the kernel for sending. Read, not counted, so that writes behind the
+    /// library's back are in it: acknowledged + queued, re-read until stable (PROTOCOL.md).
+    pub fn sendPosition(k: Kernel) ?u64 {
+        var before = k.tcpInfo(bytes_acked_offset) orelse return null;
+        for (0..64) |_| {
+            var queued: c_int = 0;
+            if (sys.call(.ioctl, .{ k.fd, sys.SIOCOUTQ, &queued }) < 0) return null;
+            const after = k.tcpInfo(bytes_acked_offset) orelse return null;
+            if (after == before) return after + @as(u32, @intCast(queued)) - @intFromBool(k.opener);
+            before = after;
+        }
+        return null;
+    }
+
+    /// Bytes ever read from the kernel.
+    pub fn receivePosition(k: Kernel) ?u64 {
+        var before = k.tcpInfo(bytes_received_offset) orelse return null;
+        for (0..64) |_| {
+            var queued: c_int = 0;
+            if (sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) < 0) return null;
+            const after = k.tcpInfo(bytes_received_offset) orelse return null;
+            if (after == before) return after - @as(u32, @intCast(queued)) - @intFromBool(k.finReceived());
+            before = after;
+        }
+        return null;
+    }
+
+    pub fn trySend(k: Kernel, bytes: [*]const u8, len: u64) ?u64 {
+        const flags = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
+        const n = sys.call(.sendto, .{ k.fd, bytes, len, flags, 0, 0 });
+        return if (n > 0) @intCast(n) else null;
+    }
+
+    const bytes_acked_offset = 120;
+    const bytes_received_offset = 128;
+
+    fn tcpInfo(k: Kernel, comptime offset: usize) ?u64 {
+        var info: [offset + 8]u8 align(8) = undefined;
+        var len: u32 = info.len;
+        if (sys.call(.getsockopt, .{ k.fd, sys.IPPROTO_TCP, sys.TCP_INFO, &info, &len }) < 0) return null;
+        if (len < info.len) return null;
+        return std.mem.readInt(u64, info[offset..][0..8], .little);
+    }
+
+    /// The kernel counts the peer's FIN as a received byte; the state says whether it came.
+    fn finReceived(k: Kernel) bool {
+        var info: [8]u8 = undefined;
+        var len: u32 = info.len;
+        if (sys.call(.getsockopt, .{ k.fd, sys.IPPROTO_TCP, sys.TCP_INFO, &info, &len }) < 0) return false;
+        return switch (info[0]) {
+            // TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING
+            6, 7, 8, 9, 11 => true,
+            else => false,
+        };
+    }
+};
+
+/// `TxEnd.flags`, `RxEnd.flags`: shut down; never enter the ring again.
+pub const flag_shut: u32 = 1;
+pub const flag_stay: u32 = 2;
+
+var pool: Pool(Conn, 64) = .{};
+
+/// The connection behind `fd`, held against recycling until `done`. (One thread: nobody else can
+/// close it meanwhile, so nothing is counted.)
+pub inline fn acquire(fd: c_int) ?*Conn {
+    const c = find(fd) orelse return null;
+    if (lock.isSingleThreaded()) return c;
+    return acquireShared(c, fd);
+}
+
+noinline fn acquireShared(found: *Conn, fd: c_int) ?*Conn {
+    var c = found;
+    while (true) {
+        c.pin();
+        const now = find(fd);
+        if (now == c) return c;
+        c.unpin();
+        c = now orelse return null;
+    }
+}
+
+pub inline fn done(c: *Conn) void {
+    if (lock.isSingleThreaded()) return;
+    c.unpin();
+}
+
+pub inline fn find(fd: c_int) ?*Conn {
+    return fds.lookup(.conn, Conn, fd);
+}
+
+/// Starts to track a connection that may move to a ring. Silently does not, if there is no memory
+/// for it: the descriptor then is kernel TCP for good.
+pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
+    const end = ends.take() orelse return null;
+    const c = pool.take() orelse {
+        ends.give(end);
+        return null;
+    };
+    const generation = c.generation;
+    c.* = std.mem.zeroInit(Conn, .{
+        .end = end,
+        .tx_direction = @as(*layout.Direction, undefined),
+        .rx_direction = @as(*layout.Direction, undefined),
+        .tx_ring = @as([*]u8, undefined),
+        .rx_ring = @as([*]u8, undefined),
+        .arena = @as(*arena_module.Arena, undefined),
+        .slot = @as(*layout.Slot, undefined),
+        .role = role,
+    });
+    c.generation = generation +% 1;
+    c.fd = fd;
+    c.refs = 1;
+    c.nonblocking = nonblocking;
+    c.next_attempt = if (role == .client) 2 else 1;
+    end.role = @intFromEnum(role);
+    end.fd = fd;
+    end.pid = ends.table.?.header.pid;
+    end.holders = 1;
+    end.opened_ns = 0;
+    c.setReason(.undecided);
+    c.setState(.undecided);
+    if (!fds.set(.conn, fd, c)) {
+        ends.give(end);
+        pool.give(c);
+        return null;
+    }
+    return c;
+}
+
+/// One more descriptor for the same connection (dup).
+pub fn addDescriptor(c: *Conn, fd: c_int) void {
+    _ = @atomicRmw(u32, &c.refs, .Add, 1, .acq_rel);
+    if (!fds.set(.conn, fd, c)) _ = @atomicRmw(u32, &c.refs, .Sub, 1, .acq_rel);
+}
+
+/// A descriptor is about to go. When it was the last here, ends this process's part in the
+/// connection; the caller then makes the close system call.
+pub fn dropDescriptor(c: *Conn, fd: c_int) void {
+    fds.clear(fd);
+    epoll.forgetDescriptor(c, fd);
+    if (@atomicRmw(u32, &c.refs, .Sub, 1, .acq_rel) != 1) {
+        if (c.fd == fd) c.fd = otherDescriptor(c, fd) orelse c.fd;
+        return;
+    }
+    finish(c);
+    if (@atomicLoad(u32, &c.pins, .acquire) == 0) recycle(c);
+}
+
+fn otherDescriptor(c: *Conn, gone: c_int) ?i32 {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        if (fd != gone and find(fd) == c) return fd;
+    }
+    return null;
+}
+
+fn finish(c: *Conn) void {
+    epoll.detach(c);
+    const last = !otherHolderLives(c);
+    // No thread of ours may be in the middle of the ring when the slot is given back.
+    const tx = c.lockTx();
+    const rx = c.lockRx();
+    const was = c.stateOf();
+    if (was == .attached or was == .offered) @atomicStore(u32, &c.state, @intFromEnum(layout.EndState.plain), .release);
+    if (rx) |held| c.unlockRx(held);
+    if (tx) |held| c.unlockTx(held);
+    switch (was) {
+        .attached => if (last) closeSlot(c) else arena_module.unbind(c),
+        .offered => if (last) arena_module.withdraw(c) else arena_module.unbind(c),
+        else => {},
+    }
+    _ = @atomicRmw(u32, &c.end.holders, .Sub, 1, .acq_rel);
+}
+
+/// The process ends: what close would do for each connection, without the system call.
+pub fn finishAll() void {
+    if (!lock.isSingleThreaded()) return; // other threads may be in a ring: the monitor cleans up
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = find(fd) orelse continue;
+        dropDescriptor(c, fd);
+    }
+}
+
+/// Before fork: both processes will hold every connection.
+pub fn beforeFork() void {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = find(fd) orelse continue;
+        if (c.fd != fd) continue;
+        c.shared = true;
+        _ = @atomicRmw(u32, &c.end.holders, .Add, 1, .acq_rel);
+    }
+}
+
+pub fn afterForkChild() void {
+    pool.mutex = .{};
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = find(fd) orelse continue;
+        c.pins = 0;
+        c.local_sleepers = @splat(0);
+    }
+}
+
+/// A forked sibling may still use the connection. (Counts can be too high after a SIGKILL; that
+/// leaves the slot to the monitor, nothing else.)
+pub fn otherHolderLives(c: *const Conn) bool {
+    return c.shared and @atomicLoad(u32, &c.end.holders, .acquire) > 1;
+}
+
+/// Last local close of an attached connection: unread ring bytes turn the close into a reset, as
+/// they do on Linux, and our half of the slot is given back.
+fn closeSlot(c: *Conn) void {
+    const direction = c.rx_direction;
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        const head = @atomicLoad(u64, &direction.head, .acquire);
+        if (head != c.end.rx.position) {
+            const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
+            _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
+        }
+    }
+    _ = @atomicRmw(u64, &direction.attn_flags, .Or, layout.attn_flag_closed, .acq_rel);
+    arena_module.releaseSlot(c);
+}
+
+fn recycle(c: *Conn) void {
+    c.generation +%= 1;
+    const end = c.end;
+    if (@atomicLoad(u32, &end.holders, .acquire) == 0) ends.give(end) else ends.orphan(end);
+    pool.give(c);
+}
+
+/// No ring for this connection from here on; the kernel carries it. Only while it is not attached.
+pub fn makePlain(c: *Conn, reason: Reason) void {
+    c.setReason(reason);
+    c.setState(.plain);
+    log.debug("fd {d}: stays on kernel TCP: {s}", .{ c.fd, reason.name() });
+}
+
+/// Reads the descriptor's modes once, when it joins a ring; interception keeps them current.
+pub fn readModes(c: *Conn) void {
+    const flags = sys.call(.fcntl, .{ c.fd, sys.F_GETFL, 0 });
+    c.nonblocking = flags >= 0 and flags & sys.O_NONBLOCK != 0;
+    c.receive_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVTIMEO, sys.Timeval));
+    c.send_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_SNDTIMEO, sys.Timeval));
+    const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
+    c.receive_low_water = @intCast(@max(1, low));
+}
+
+fn timeoutNs(value: ?sys.Timeval) u64 {
+    const tv = value orelse return 0;
+    if (tv.sec < 0 or tv.usec < 0) return 0;
+    return @as(u64, @intCast(tv.sec)) *| 1_000_000_000 +| @as(u64, @intCast(tv.usec)) * 1000;
+}

@@ -1,0 +1,120 @@
+//! Start-up and fork. The constructor only reads the environment, finds a few libc objects and says
+//! hello to the monitor; everything works, as plain TCP, before it has run.
+
+const std = @import("std");
+const addr = @import("addr.zig");
+const arena = @import("arena.zig");
+const clock = @import("clock.zig");
+const conn = @import("conn.zig");
+const control = @import("control.zig");
+const diag = @import("diag.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const links = @import("links.zig");
+const listeners = @import("listeners.zig");
+const lock = @import("lock.zig");
+const log = @import("log.zig");
+const real = @import("real.zig");
+const spin = @import("spin.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+
+pub fn constructor() callconv(.c) void {
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    clock.begin();
+    if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
+    if (std.c.getenv("SOCKSDIRECT_DISABLE")) |text| {
+        if (std.mem.span(text).len > 0 and text[0] != '0') control.disabled = true;
+    }
+    readSocketPath();
+    chooseOwnFds();
+    if (!fds.init()) control.disabled = true;
+    if (control.disabled) return;
+    waiters.epoll_tag = (std.hash.int(clock.ticks() ^ @intFromPtr(&saved)) | 1 << 63) & 0xffff_ffff_0000_0000;
+    lock.single_threaded = real.object(u8, "__libc_single_threaded");
+    if (real.object(isize, "__rseq_offset")) |offset| {
+        const size = real.object(u32, "__rseq_size");
+        if (size != null and size.?.* > 0) spin.rseq_offset = offset.*;
+    }
+    spin.cpus = allowedCpus();
+    registerFork();
+    control.startupPing();
+}
+
+pub fn destructor() callconv(.c) void {
+    conn.finishAll();
+}
+
+fn readSocketPath() void {
+    const text = std.c.getenv("SOCKSDIRECT_CTL_SOCKET") orelse return;
+    const path = std.mem.span(text);
+    if (path.len == 0 or path.len > 107) return;
+    @memcpy(control.path_buffer[0..path.len], path);
+    control.path_len = path.len;
+}
+
+/// Numbers of our own: high, but at most half of what a small RLIMIT_NOFILE allows.
+fn chooseOwnFds() void {
+    const RLIMIT_NOFILE = 7;
+    var limits: [2]u64 = @splat(0);
+    if (sys.call(.prlimit64, .{ 0, RLIMIT_NOFILE, 0, &limits }) < 0) return;
+    const half: u64 = limits[0] / 2;
+    if (half < @as(u64, @intCast(sys.own_fd_low))) sys.own_fd_low = @intCast(@max(half, 3));
+}
+
+fn allowedCpus() u32 {
+    var mask: [16]u64 = @splat(0);
+    const n = sys.call(.sched_getaffinity, .{ 0, @sizeOf(@TypeOf(mask)), &mask });
+    if (n <= 0) return 1;
+    var count: u32 = 0;
+    for (mask) |word| count += @popCount(word);
+    return count;
+}
+
+// ---------------------------------------------------------------------------------------------
+// fork
+
+fn registerFork() void {
+    const Handler = *const fn () callconv(.c) void;
+    if (real.find("__register_atfork")) |address| {
+        const register: *const fn (Handler, Handler, Handler, ?*anyopaque) callconv(.c) c_int =
+            @ptrCast(@alignCast(address));
+        _ = register(&beforeFork, &afterForkParent, &afterForkChild, null);
+    } else if (real.find("pthread_atfork")) |address| {
+        const register: *const fn (Handler, Handler, Handler) callconv(.c) c_int = @ptrCast(@alignCast(address));
+        _ = register(&beforeFork, &afterForkParent, &afterForkChild);
+    }
+}
+
+/// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
+/// sent over channels so far is known to both.
+fn beforeFork() callconv(.c) void {
+    guards[0] = arena.mutex.lock();
+    guards[1] = links.mutex.lock();
+    if (guards[1].ok()) links.drain(null);
+    conn.beforeFork();
+}
+
+var guards: [2]lock.Mutex.Guard = @splat(.{ .mutex = null });
+
+fn afterForkParent() callconv(.c) void {
+    guards[1].unlock();
+    guards[0].unlock();
+}
+
+fn afterForkChild() callconv(.c) void {
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    lock.forgetNames();
+    arena.mutex = .{};
+    control.afterForkChild();
+    links.afterForkChild();
+    waiters.afterForkChild();
+    listeners.afterForkChild();
+    diag.afterForkChild();
+    ends.afterForkChild();
+    epoll.afterForkChild();
+    conn.afterForkChild();
+}

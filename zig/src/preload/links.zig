@@ -1,0 +1,289 @@
+//! Links: the processes on the other side of our arenas, the channel to each, and the doorbells
+//! they gave us.
+//!
+//! A doorbell is one end of a Unix stream pair; ringing it is a send that cannot block and cannot
+//! raise SIGPIPE, whatever the peer does to its end (an eventfd's holder could make our write
+//! block). Nobody waits for a doorbell to arrive: a sleeper sends it over the channel before it
+//! announces itself in shared memory, so a publisher that meets an unknown waiter finds the message
+//! in its channel. If it still is not there, WAKE goes over the channel itself, which every sleeper
+//! polls (through `control_epoll`): so no wake-up depends on this table being complete.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const protocol = @import("../protocol.zig");
+const arena_module = @import("arena.zig");
+const control = @import("control.zig");
+const log = @import("log.zig");
+const packet = @import("packet.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+const Mutex = @import("lock.zig").Mutex;
+const Pool = @import("pool.zig").Pool;
+
+const Arena = arena_module.Arena;
+
+pub const PeerLink = struct {
+    next_free: ?*PeerLink = null,
+    next: ?*PeerLink,
+    arena: *Arena,
+    link: u16,
+    /// Announced by a forked child of a peer process.
+    from_fork: bool,
+    channel: i32,
+    dead: bool,
+};
+
+/// Everything here is under this mutex but `control_epoll` itself.
+pub var mutex: Mutex = .{};
+var pool: Pool(PeerLink, 64) = .{};
+
+/// An epoll over all channels and the monitor's socket: one descriptor for every sleep.
+pub var control_epoll: i32 = -1;
+
+pub fn controlEpoll() i32 {
+    if (@atomicLoad(i32, &control_epoll, .acquire) >= 0) return control_epoll;
+    const fd = sys.ownFd(sys.call(.epoll_create1, .{sys.EPOLL_CLOEXEC})) orelse return -1;
+    if (@cmpxchgStrong(i32, &control_epoll, -1, fd, .acq_rel, .acquire) != null) sys.close(fd);
+    return control_epoll;
+}
+
+pub fn watch(fd: i32, data: u64) void {
+    var event: sys.EpollEvent = .{ .events = sys.EPOLLIN, .data = data };
+    _ = sys.call(.epoll_ctl, .{ controlEpoll(), sys.EPOLL_CTL_ADD, fd, &event });
+}
+
+pub fn unwatch(fd: i32) void {
+    var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
+    _ = sys.call(.epoll_ctl, .{ controlEpoll(), sys.EPOLL_CTL_DEL, fd, &event });
+}
+
+/// A further process on the other side of `a`. Takes the channel.
+pub fn add(a: *Arena, link: u16, channel: i32, from_fork: bool) void {
+    const l = pool.take() orelse return sys.close(channel);
+    l.* = .{
+        .next = a.links,
+        .arena = a,
+        .link = link,
+        .from_fork = from_fork,
+        .channel = channel,
+        .dead = false,
+    };
+    @atomicStore(?*PeerLink, &a.links, l, .release);
+    watch(channel, @intFromPtr(l));
+}
+
+pub fn isKnown(a: *Arena, link: u16) bool {
+    var at = a.links;
+    while (at) |l| : (at = l.next) if (l.link == link) return true;
+    return false;
+}
+
+pub fn isDead(a: *Arena, link: u16) bool {
+    var at = a.links;
+    while (at) |l| : (at = l.next) if (l.link == link) return l.dead;
+    return false;
+}
+
+/// Reads what came over channels. `only`: those of one arena. Holds `mutex`.
+pub fn drain(only: ?*Arena) void {
+    var at = arena_module.first;
+    while (at) |a| : (at = a.next) {
+        if (only != null and only != a) continue;
+        var link = a.links;
+        while (link) |l| : (link = l.next) drainLink(l);
+    }
+}
+
+pub fn drainLink(l: *PeerLink) void {
+    if (l.dead) return;
+    var p: packet.Received = .{};
+    for (0..256) |_| {
+        switch (packet.receive(l.channel, &p)) {
+            .none => return,
+            .gone, .garbage => return bury(l),
+            .packet => handle(l, &p),
+        }
+        p.closeRest();
+    }
+}
+
+fn handle(l: *PeerLink, p: *packet.Received) void {
+    switch (p.kind()) {
+        .doorbell => {
+            const message = p.as(protocol.Doorbell) orelse return bury(l);
+            const fd = p.take(0) orelse return bury(l);
+            bellPut(l.arena, @truncate(message.link), @truncate(message.waiter), fd);
+        },
+        .new_link => {
+            const message = p.as(protocol.NewLink) orelse return bury(l);
+            const fd = p.take(0) orelse return bury(l);
+            add(l.arena, @truncate(message.link), fd, true);
+            waiters.introduceAll(l.arena);
+        },
+        .wake => {
+            const message = p.as(protocol.Wake) orelse return bury(l);
+            waiters.kick(message.waiter);
+        },
+        else => bury(l),
+    }
+}
+
+/// The process behind this link is gone (or talks nonsense).
+fn bury(l: *PeerLink) void {
+    if (l.dead) return;
+    l.dead = true;
+    unwatch(l.channel);
+    sys.close(l.channel);
+    l.channel = -1;
+    log.debug("arena {d}: link {d} gone", .{ l.arena.id, l.link });
+    var at = l.arena.links;
+    while (at) |other| : (at = other.next) if (!other.dead) return;
+    // A server that lost its only client will not get it back; a client's listener group may get
+    // new workers.
+    if (l.arena.side == 1) l.arena.dead = true;
+}
+
+pub fn forgetArena(a: *Arena) void {
+    const guard = mutex.lock();
+    defer guard.unlock();
+    var at = a.links;
+    while (at) |l| {
+        at = l.next;
+        if (l.channel >= 0) {
+            unwatch(l.channel);
+            sys.close(l.channel);
+        }
+        pool.give(l);
+    }
+    a.links = null;
+    bellsForget(a.index);
+    waiters.forgetArena(a);
+}
+
+/// After fork, in the child: a channel is read by one process only, so the child makes one of its
+/// own for each arena that it goes on using, and announces it over the inherited one.
+pub fn announceChild(a: *Arena) void {
+    if (!a.needs_link) return;
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (!a.needs_link) return;
+    a.needs_link = false;
+    const next = &a.header().next_link[a.side];
+    a.my_link = @truncate(256 + @atomicRmw(u64, next, .Add, 1, .acq_rel));
+    var at = a.links;
+    while (at) |l| : (at = l.next) {
+        if (l.dead) continue;
+        replaceChannel(l) catch bury(l);
+    }
+}
+
+fn replaceChannel(l: *PeerLink) !void {
+    var pair: [2]i32 = undefined;
+    const kind = sys.SOCK_SEQPACKET | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
+    if (sys.call(.socketpair, .{ sys.AF_UNIX, kind, 0, &pair }) < 0) return error.NoDescriptors;
+    const message: protocol.NewLink = .{
+        .header = undefined,
+        .arena_id = l.arena.id,
+        .link = l.arena.my_link,
+        .pid = @intCast(sys.call(.getpid, .{})),
+    };
+    const sent = packet.send(l.channel, .new_link, message, &.{pair[1]});
+    sys.close(pair[1]);
+    sys.close(l.channel);
+    l.channel = sys.ownFd(pair[0]) orelse pair[0];
+    if (sent < 0) return error.PeerGone;
+    watch(l.channel, @intFromPtr(l));
+}
+
+// ---------------------------------------------------------------------------------------------
+// Doorbells of our peers
+
+const BellEntry = struct { key: u64 = 0, fd: i32 = -1 };
+const bell_places = 8192;
+var bell_table: [bell_places]BellEntry = @splat(.{});
+var bell_count: usize = 0;
+
+fn bellKey(index: u16, link: u16, waiter: u16) u64 {
+    return 1 << 63 | @as(u64, index) << 32 | @as(u64, link) << 16 | waiter;
+}
+
+fn bellPlace(key: u64) *BellEntry {
+    var at = (key *% 0x9e3779b97f4a7c15) >> 51;
+    while (true) : (at = (at + 1) % bell_places) {
+        const entry = &bell_table[at];
+        if (entry.key == key or entry.key == 0) return entry;
+    }
+}
+
+fn bellPut(a: *Arena, link: u16, waiter: u16, fd: i32) void {
+    if (bell_count >= bell_places / 2) return sys.close(fd); // WAKE over the channel serves instead
+    const key = bellKey(a.index, link, waiter);
+    const entry = bellPlace(key);
+    if (entry.key == key) sys.close(entry.fd) else bell_count += 1;
+    entry.* = .{ .key = key, .fd = fd };
+}
+
+fn bellsForget(index: u16) void {
+    var old = bell_table;
+    bell_table = @splat(.{});
+    bell_count = 0;
+    for (&old) |entry| {
+        if (entry.key == 0) continue;
+        if (@as(u16, @truncate(entry.key >> 32)) == index) {
+            sys.close(entry.fd);
+        } else {
+            bellPlace(entry.key).* = entry;
+            bell_count += 1;
+        }
+    }
+}
+
+/// Wakes waiter `waiter` of the process at `link` on the other side of `a`.
+pub fn ring(a: *Arena, link: u16, waiter: u16) void {
+    announceChild(a);
+    if (a.side == 0 and !isKnown(a, link)) control.process();
+    const guard = mutex.lock();
+    // A signal handler over this very code: the table may be half changed, the channel is not.
+    if (!guard.ok()) return wakeOverChannel(a, link, waiter);
+    defer guard.unlock();
+    const key = bellKey(a.index, link, waiter);
+    if (ringEntry(bellPlace(key))) return;
+    drain(a);
+    if (ringEntry(bellPlace(key))) return;
+    wakeOverChannel(a, link, waiter);
+}
+
+fn ringEntry(entry: *const BellEntry) bool {
+    if (entry.key == 0) return false;
+    const flags = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
+    const n = sys.call(.sendto, .{ entry.fd, "1", 1, flags, 0, 0 });
+    return n == 1 or n == sys.neg(.AGAIN); // full: rung already
+}
+
+fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) void {
+    const message: protocol.Wake = .{
+        .header = undefined,
+        .arena_id = a.id,
+        .link = link,
+        .waiter = waiter,
+    };
+    var at = a.links;
+    while (at) |l| : (at = l.next) {
+        if (l.dead or l.link != link) continue;
+        _ = packet.send(l.channel, .wake, message, &.{});
+        return;
+    }
+    log.debug("arena {d}: nobody to ring at link {d}", .{ a.id, link });
+}
+
+/// After fork, in the child: peers' doorbells stay valid (we ring, they read); our own control
+/// descriptors are the parent's and must not be read here.
+pub fn afterForkChild() void {
+    mutex = .{};
+    if (control_epoll >= 0) sys.close(control_epoll);
+    control_epoll = -1;
+    var at = arena_module.first;
+    while (at) |a| : (at = a.next) a.needs_link = true;
+}

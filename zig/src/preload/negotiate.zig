@@ -1,0 +1,222 @@
+//! From kernel TCP to a ring: the client offers a slot at its second data call, the server adopts
+//! it at a data call of its own. Beside the traffic, never in front of it: every step is a look at
+//! shared memory or a packet sent without waiting, and each failure leaves the connection on TCP
+//! with a reason.
+//!
+//! An offer is believed only after the kernel confirmed it: the server asks sock_diag once for the
+//! client's socket by its exact address pair and cookie, and compares the owner's uid with the
+//! arena's. A stale or forged offer finds no such socket.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const Reason = @import("../reason.zig").Reason;
+const addr = @import("addr.zig");
+const arena_module = @import("arena.zig");
+const control = @import("control.zig");
+const diag = @import("diag.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const links = @import("links.zig");
+const log = @import("log.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+const conn_module = @import("conn.zig");
+
+const Conn = conn_module.Conn;
+const Arena = arena_module.Arena;
+
+/// At each data call of a connection that is not attached and may become so.
+pub inline fn step(c: *Conn) void {
+    c.calls +%= 1;
+    switch (c.stateOf()) {
+        .undecided => if (c.role == .server or c.calls >= c.next_attempt) stepSlow(c),
+        .offered => stepOffered(c),
+        else => {},
+    }
+}
+
+noinline fn stepSlow(c: *Conn) void {
+    control.poll();
+    if (c.shared and conn_module.otherHolderLives(c)) return c.setReason(.shared_by_fork);
+    switch (c.role) {
+        .client => clientStep(c),
+        .server => serverStep(c),
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Client
+
+fn clientStep(c: *Conn) void {
+    if (c.end.peer.port == 0 and !readAddresses(c)) return later(c, .undecided);
+    if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
+    if (!control.ensure()) return later(c, .no_monitor);
+    const group = control.lookup(&c.end.peer) orelse return soon(c, .arena_pending);
+    if (group == 0) return later(c, .no_listener);
+    const tuple: layout.Tuple = .{ .client = c.end.local, .server = c.end.peer };
+    var have_any = false;
+    {
+        const guard = arena_module.mutex.lock();
+        if (!guard.ok()) return;
+        defer guard.unlock();
+        var at = arena_module.first;
+        while (at) |a| : (at = a.next) {
+            if (a.side != 0 or a.group != group or a.dead or a.needs_link) continue;
+            have_any = true;
+            const index = arena_module.claim(a, &tuple) orelse continue;
+            return offer(c, a, index, &tuple);
+        }
+    }
+    const reason = control.requestArena(group, have_any);
+    if (reason == .arena_pending) soon(c, reason) else later(c, if (have_any) .arena_full else reason);
+}
+
+fn soon(c: *Conn, reason: Reason) void {
+    c.setReason(reason);
+    c.next_attempt = c.calls +% 1;
+}
+
+/// Try again when the number of calls has doubled: cheap for ever, and a monitor or listener that
+/// appears later is still found.
+fn later(c: *Conn, reason: Reason) void {
+    c.setReason(reason);
+    c.next_attempt = c.calls *| 2 +| 2;
+}
+
+fn readAddresses(c: *Conn) bool {
+    c.end.local = addr.local(c.fd) orelse return false;
+    c.end.peer = addr.peer(c.fd) orelse return false;
+    c.end.cookie = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_COOKIE, u64) orelse 0;
+    c.end.netns = control.netnsOf();
+    return c.end.cookie != 0;
+}
+
+fn onThisHost(c: *const Conn) bool {
+    return addr.isLoopback(&c.end.peer) or
+        std.mem.eql(u8, &c.end.local.address, &c.end.peer.address);
+}
+
+fn offer(c: *Conn, a: *Arena, index: u32, tuple: *const layout.Tuple) void {
+    const slot = a.slot(index);
+    if (!arena_module.populateSlot(a, index, layout.client_to_server)) {
+        setTag(slot, .free);
+        return later(c, .no_memory);
+    }
+    slot.cookie = c.end.cookie;
+    slot.netns = c.end.netns;
+    slot.client_uid = @intCast(sys.call(.getuid, .{}));
+    slot.client_link = a.my_link;
+    slot.tuple = tuple.*;
+    arena_module.bind(c, a, index);
+    const state: layout.SlotState = @bitCast(slot.state);
+    c.end.generation = state.generation;
+    conn_module.readModes(c);
+    c.setReason(.offered);
+    c.setState(.offered);
+    // Release: who sees OFFERED sees the identity above. Then the counter that servers compare.
+    setTag(slot, .offered);
+    _ = @atomicRmw(u64, &a.header().offers, .Add, 1, .acq_rel);
+    ends.count("offers_made");
+    log.debug("fd {d}: offered slot {d} of arena {d}", .{ c.fd, index, a.id });
+}
+
+fn setTag(slot: *layout.Slot, tag: layout.SlotTag) void {
+    var state: layout.SlotState = @bitCast(slot.state);
+    state.tag = @intFromEnum(tag);
+    @atomicStore(u64, &slot.state, @bitCast(state), .release);
+}
+
+noinline fn stepOffered(c: *Conn) void {
+    const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+    if (state.tag != @intFromEnum(layout.SlotTag.adopted)) return;
+    attach(c);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Server
+
+fn serverStep(c: *Conn) void {
+    if (c.end.peer.port == 0 and !readAddresses(c)) return;
+    if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
+    const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
+    c.setReason(.not_adopted);
+    if (adoptAny(c, &tuple)) attach(c);
+}
+
+/// Looks through the arenas for an offer of this connection. True: adopted.
+fn adoptAny(c: *Conn, tuple: *const layout.Tuple) bool {
+    const guard = arena_module.mutex.lock();
+    if (!guard.ok()) return false;
+    defer guard.unlock();
+    var at = arena_module.first;
+    while (at) |a| : (at = a.next) {
+        if (a.side != 1 or a.dead) continue;
+        if (tryAdopt(c, a, tuple)) return true;
+        if (c.stateOf() != .undecided) return false;
+    }
+    return false;
+}
+
+fn tryAdopt(c: *Conn, a: *Arena, tuple: *const layout.Tuple) bool {
+    const home = tuple.hash();
+    for (0..constants.offer_probe_max) |i| {
+        const index: u32 = @intCast((home +% i) % a.layout.slot_count);
+        const slot = a.slot(index);
+        const word = @atomicLoad(u64, &slot.state, .acquire);
+        const state: layout.SlotState = @bitCast(word);
+        if (state.tag != @intFromEnum(layout.SlotTag.offered)) continue;
+        const offered = slot.tuple; // one copy: the client may still write to it
+        if (!offered.eql(tuple)) continue;
+        return adopt(c, a, index, state, tuple, slot.cookie);
+    }
+    return false;
+}
+
+fn adopt(c: *Conn, a: *Arena, index: u32, state: layout.SlotState, tuple: *const layout.Tuple, cookie: u64) bool {
+    if (!diag.confirm(tuple, c.end.peer.family == 6 or c.end.local.family == 6, cookie, a.peer_uid)) {
+        conn_module.makePlain(c, .offer_unverified);
+        return false;
+    }
+    if (!arena_module.populateSlot(a, index, layout.server_to_client)) {
+        conn_module.makePlain(c, .no_memory);
+        return false;
+    }
+    links.announceChild(a);
+    var adopted = state;
+    adopted.tag = @intFromEnum(layout.SlotTag.adopted);
+    adopted.server_link = a.my_link;
+    const slot = a.slot(index);
+    if (@cmpxchgStrong(u64, &slot.state, @bitCast(state), @bitCast(adopted), .acq_rel, .monotonic) != null) {
+        return false; // withdrawn meanwhile
+    }
+    arena_module.bind(c, a, index);
+    c.end.generation = state.generation;
+    conn_module.readModes(c);
+    ends.count("offers_adopted");
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Both
+
+/// From here on the slot's gates decide where bytes go. Sleepers of this process that went to sleep
+/// without a doorbell are woken, so that they look again with one. (PROTOCOL rule 2)
+fn attach(c: *Conn) void {
+    c.setReason(.none);
+    c.end.pid = if (ends.table) |t| t.header.pid else 0;
+    c.setState(.attached);
+    ends.count("accelerated_count");
+    kickLocal(c);
+    epoll.attach(c);
+    log.debug("fd {d}: attached to slot {d} of arena {d}", .{ c.fd, c.slot_index, c.arena.id });
+}
+
+fn kickLocal(c: *Conn) void {
+    // Pairs with the sleeper's: its number is stored, barrier, then it looks at the state again.
+    @import("../carrier/carrier.zig").Native.fence();
+    for (&c.local_sleepers) |*place| {
+        const number = @atomicLoad(u32, place, .monotonic);
+        if (number != 0) waiters.kick(number);
+    }
+}

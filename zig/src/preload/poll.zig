@@ -1,0 +1,306 @@
+//! poll and select over any mixture of ring connections and kernel descriptors.
+//!
+//! Rings are looked at in shared memory; everything else, and the ends of ring connections, by the
+//! kernel: at every call that finds nothing in the rings, and else at most every 20 us. Sleeping is
+//! one ppoll over the application's descriptors plus our bells, with every ring armed.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const carrier = @import("../carrier/carrier.zig");
+const clock = @import("clock.zig");
+const conn_module = @import("conn.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const listeners = @import("listeners.zig");
+const negotiate = @import("negotiate.zig");
+const spin = @import("spin.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+
+const Conn = conn_module.Conn;
+const Wake = carrier.Wake(carrier.Native);
+const PollFd = sys.PollFd;
+
+/// Descriptors of one call that the stack holds; larger calls map memory.
+const on_stack = 64;
+const bells_max = 40;
+const bounded_ns = 1_000_000;
+
+var last_kernel_look: u64 = 0;
+
+/// Any attached connection among them? Else the call is the kernel's alone.
+pub fn concernsUs(polled: []const PollFd) bool {
+    for (polled) |p| {
+        const c = conn_module.find(p.fd) orelse {
+            if (listeners.find(p.fd)) |l| listeners.ensureRegistered(l);
+            continue;
+        };
+        if (c.isAttached()) return true;
+    }
+    return false;
+}
+
+pub const Call = struct {
+    polled: []PollFd,
+    timeout_ns: ?u64,
+    mask: ?*const anyopaque,
+};
+
+/// poll with ring connections among `polled`. Raw result; `revents` are set.
+pub fn wait(call: Call) isize {
+    var space: [on_stack + bells_max]PollFd = undefined;
+    var armed_space: [on_stack]Armed = undefined;
+    const n = call.polled.len;
+    if (n <= on_stack) return run(call, space[0 .. n + bells_max], armed_space[0..n]);
+    const bytes = (n + bells_max) * @sizeOf(PollFd) + n * @sizeOf(Armed) + 16;
+    const memory = sys.mapPrivate(bytes) orelse return sys.neg(.NOMEM);
+    defer sys.unmap(memory, bytes);
+    const copy: [*]PollFd = @ptrCast(@alignCast(memory));
+    const offset = std.mem.alignForward(usize, (n + bells_max) * @sizeOf(PollFd), @alignOf(Armed));
+    const armed: [*]Armed = @ptrCast(@alignCast(memory + offset));
+    return run(call, copy[0 .. n + bells_max], armed[0..n]);
+}
+
+/// Wait words held for one entry during a sleep.
+const Armed = struct { in: ?u8 = null, out: ?u8 = null };
+
+fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
+    const deadline = if (call.timeout_ns) |ns| sys.nowNs() +| ns else 0;
+    var spun = false;
+    while (true) {
+        const ready = lookRings(call.polled);
+        const now = clock.ticks();
+        const due = now -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
+        if (ready > 0 and !due) return @intCast(ready);
+        const immediate = if (call.timeout_ns) |ns| ns == 0 else false;
+        if (ready > 0 or immediate) return lookKernel(call, copy);
+        if (!spun) {
+            spun = true;
+            if (spinFor(call, copy)) continue;
+        }
+        var left: ?u64 = null;
+        if (call.timeout_ns != null) {
+            const at = sys.nowNs();
+            if (at >= deadline) return lookKernel(call, copy);
+            left = deadline - at;
+        }
+        const result = sleepOnce(call, copy, armed, left);
+        if (result != 0) return result;
+    }
+}
+
+/// Sets revents from the rings alone; how many entries are ready.
+fn lookRings(polled: []PollFd) usize {
+    var ready: usize = 0;
+    for (polled) |*p| {
+        p.revents = 0;
+        const c = conn_module.find(p.fd) orelse continue;
+        if (!c.isAttached()) continue;
+        p.revents = ringEvents(c, p.events);
+        if (p.revents != 0) ready += 1;
+    }
+    return ready;
+}
+
+fn ringEvents(c: *Conn, wanted: i16) i16 {
+    var events: i16 = 0;
+    const in = sys.POLLIN | sys.POLLRDNORM;
+    if (wanted & in != 0 and readable(c)) events |= wanted & in;
+    const out = sys.POLLOUT | sys.POLLWRNORM;
+    if (wanted & out != 0 and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring) and
+        epoll.writableRing(c)) events |= wanted & out;
+    return events;
+}
+
+fn readable(c: *Conn) bool {
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        const head = @atomicLoad(u64, &c.rx_direction.head, .acquire);
+        return head -% c.end.rx.position >= @max(1, c.receive_low_water);
+    }
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    if (gate.kind() != .switching or gate.want) return false;
+    const held = c.lockRx() orelse return false;
+    defer c.unlockRx(held);
+    var r = c.receiver();
+    return r.source(c.kernel()) == .ring;
+}
+
+/// The kernel's view without waiting, merged with the rings'.
+fn lookKernel(call: Call, copy: []PollFd) isize {
+    last_kernel_look = clock.ticks();
+    fillCopy(call.polled, copy);
+    const n = sys.poll(copy[0..call.polled.len], 0, call.mask);
+    if (n < 0) return n;
+    return mergeCopy(call.polled, copy);
+}
+
+/// The application's entries, without OUT where sending rides the ring (always true there).
+fn fillCopy(polled: []const PollFd, copy: []PollFd) void {
+    for (polled, copy[0..polled.len]) |p, *to| {
+        to.* = .{ .fd = p.fd, .events = p.events };
+        const c = conn_module.find(p.fd) orelse continue;
+        if (c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring)) {
+            to.events &= ~(sys.POLLOUT | sys.POLLWRNORM);
+        }
+    }
+}
+
+fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
+    var ready: isize = 0;
+    for (polled, copy[0..polled.len]) |*p, from| {
+        p.revents |= from.revents;
+        if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
+            p.revents |= ringEvents(c, p.events);
+        };
+        if (p.revents != 0) ready += 1;
+    }
+    return ready;
+}
+
+/// True: look again, something may be there.
+fn spinFor(call: Call, copy: []PollFd) bool {
+    const c = firstRing(call.polled) orelse return false;
+    const peer_cpu = @atomicLoad(u32, &c.rx_direction.producer_cpu, .monotonic);
+    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return false;
+    while (watch.step()) {
+        for (0..8) |_| {
+            if (anyRing(call.polled)) {
+                c.spin.hit();
+                return true;
+            }
+        }
+        if (call.polled.len > 1 and watch.last -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns)) {
+            if (lookKernel(call, copy) != 0) {
+                last_kernel_look = 0; // the turn after this one asks again and reports
+                return false;
+            }
+        }
+    }
+    c.spin.missed();
+    return false;
+}
+
+fn firstRing(polled: []const PollFd) ?*Conn {
+    for (polled) |p| {
+        const c = conn_module.find(p.fd) orelse continue;
+        if (c.isAttached() and c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) return c;
+    }
+    return null;
+}
+
+fn anyRing(polled: []const PollFd) bool {
+    for (polled) |p| {
+        const c = conn_module.find(p.fd) orelse continue;
+        if (c.isAttached() and ringEvents(c, p.events) != 0) return true;
+    }
+    return false;
+}
+
+/// Arms every ring, looks again, sleeps. Ready entries, 0 = look again, negative errno.
+fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
+    const w = waiters.take();
+    defer if (w) |waiter| waiters.give(waiter);
+    var sound = w != null;
+    if (w) |waiter| {
+        for (call.polled, armed) |p, *a| {
+            a.* = .{};
+            if (!armEntry(waiter, p, a)) sound = false;
+        }
+    }
+    defer if (w != null) for (call.polled, armed) |p, *a| disarmEntry(p, a);
+    if (anyRing(call.polled)) return 0;
+    fillCopy(call.polled, copy);
+    const n = call.polled.len;
+    const extra = if (w) |waiter| waiters.pollSet(waiter, null, copy[n..]) else 0;
+    if (extra == copy.len - n) sound = false;
+    var timeout = left;
+    if (!sound) timeout = @min(timeout orelse bounded_ns, bounded_ns);
+    ends.count("sleeps");
+    const start = clock.ticks();
+    const result = sys.poll(copy[0 .. n + extra], timeout, call.mask);
+    if (firstRing(call.polled)) |c| c.spin.slept(clock.toNs(clock.ticks() -% start));
+    if (result < 0) return result;
+    if (w != null) waiters.afterSleep(copy[n..][0..extra]);
+    last_kernel_look = clock.ticks();
+    return mergeCopy(call.polled, copy);
+}
+
+fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
+    const c = conn_module.find(p.fd) orelse return true;
+    if (!c.isAttached()) return true;
+    const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+    var sound = waiters.prepare(w, c.arena, state.server_link);
+    const value = w.attention(.thread, c.arena.my_link, w.number);
+    if (p.events & (sys.POLLIN | sys.POLLRDNORM) != 0) {
+        a.in = Wake.arm(&c.rx_direction.attn, value);
+        if (a.in == null) sound = false;
+    }
+    const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
+    if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {
+        const head = @atomicLoad(u64, &c.tx_direction.head, .monotonic);
+        @atomicStore(u64, &c.tx_direction.psleep_mark, head -% constants.ring_bytes / 2, .release);
+        a.out = Wake.arm(&c.tx_direction.psleep, value);
+        if (a.out == null) sound = false;
+    }
+    return sound;
+}
+
+fn disarmEntry(p: PollFd, a: *Armed) void {
+    const c = conn_module.find(p.fd) orelse return;
+    if (!c.isAttached()) return;
+    if (a.in) |index| Wake.disarm(&c.rx_direction.attn, index);
+    if (a.out) |index| Wake.disarm(&c.tx_direction.psleep, index);
+}
+
+// ---------------------------------------------------------------------------------------------
+// select
+
+pub const FdSet = [1024 / 64]u64;
+
+/// select's sets as poll entries; the number, or null when it is the kernel's alone.
+pub fn fromSets(n: usize, read: ?*const FdSet, write: ?*const FdSet, except: ?*const FdSet, into: []PollFd) ?[]PollFd {
+    var count: usize = 0;
+    for (0..@min(n, 1024)) |fd| {
+        var events: i16 = 0;
+        if (isSet(read, fd)) events |= sys.POLLIN;
+        if (isSet(write, fd)) events |= sys.POLLOUT;
+        if (isSet(except, fd)) events |= sys.POLLPRI;
+        if (events == 0) continue;
+        into[count] = .{ .fd = @intCast(fd), .events = events };
+        count += 1;
+    }
+    const entries = into[0..count];
+    return if (concernsUs(entries)) entries else null;
+}
+
+/// Back into the sets; the number of bits, or -EBADF.
+pub fn toSets(entries: []const PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet) isize {
+    for (entries) |p| if (p.revents & sys.POLLNVAL != 0) return sys.neg(.BADF);
+    for ([_]?*FdSet{ read, write, except }) |maybe| if (maybe) |set| {
+        const limit = if (entries.len == 0) 0 else @as(usize, @intCast(entries[entries.len - 1].fd)) / 64 + 1;
+        @memset(set[0..limit], 0);
+    };
+    var bits: isize = 0;
+    for (entries) |p| {
+        const in = sys.POLLIN | sys.POLLRDNORM | sys.POLLHUP | sys.POLLERR;
+        const out = sys.POLLOUT | sys.POLLWRNORM | sys.POLLERR;
+        if (p.events & sys.POLLIN != 0 and p.revents & in != 0) bits += put(read, p.fd);
+        if (p.events & sys.POLLOUT != 0 and p.revents & out != 0) bits += put(write, p.fd);
+        if (p.events & sys.POLLPRI != 0 and p.revents & sys.POLLPRI != 0) bits += put(except, p.fd);
+    }
+    return bits;
+}
+
+fn isSet(set: ?*const FdSet, fd: usize) bool {
+    const bits = set orelse return false;
+    return bits[fd / 64] >> @truncate(fd) & 1 != 0;
+}
+
+fn put(set: ?*FdSet, fd: i32) isize {
+    const bits = set orelse return 0;
+    const at: usize = @intCast(fd);
+    bits[at / 64] |= @as(u64, 1) << @truncate(at);
+    return 1;
+}

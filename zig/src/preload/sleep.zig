@@ -1,0 +1,236 @@
+//! Waiting on one connection: look, spin a little, announce, look again, sleep in the kernel.
+//! (PROTOCOL.md, Sleeping and waking; wake.zig has the two barriers.)
+//!
+//! Sleeping is one ppoll over the real socket, our local bell, the control descriptors and the
+//! doorbells: so FIN, errors, signals and timeouts wake it as they would wake a plain recv.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const carrier = @import("../carrier/carrier.zig");
+const clock = @import("clock.zig");
+const conn_module = @import("conn.zig");
+const ends = @import("ends.zig");
+const signals = @import("signals.zig");
+const spin = @import("spin.zig");
+const stream = @import("stream.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+
+const Conn = conn_module.Conn;
+const Wake = carrier.Wake(carrier.Native);
+
+pub const Result = enum { ready, timeout, interrupted };
+
+/// Without a doorbell (no descriptors left, all wait words taken): sleep this long at most.
+const bounded_ns = 2_000_000;
+const poll_set_max = 40;
+
+/// Until `need` bytes may be there, the stream ends or patience does.
+pub fn untilReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
+    if (!c.isAttached()) return sleepUndecided(c, sys.POLLIN | sys.POLLRDHUP, c.receive_timeout_ns, &attempt.deadline);
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        if (spinReadable(c, need)) return .ready;
+    }
+    return sleepReadable(c, need, attempt);
+}
+
+inline fn spinReadable(c: *Conn, need: u64) bool {
+    const direction = c.rx_direction;
+    const peer_cpu = @atomicLoad(u32, &direction.producer_cpu, .monotonic);
+    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return false;
+    const position = @atomicLoad(u64, &c.end.rx.position, .monotonic);
+    while (true) {
+        // No pause here: it costs 2.4x in latency, and the watch sees to it that the spin is short.
+        for (0..32) |_| {
+            if (@atomicLoad(u64, &direction.head, .acquire) -% position >= need) {
+                c.spin.hit();
+                return true;
+            }
+        }
+        if (!watch.step()) break;
+    }
+    c.spin.missed();
+    return false;
+}
+
+fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
+    const timeout = remaining(c.receive_timeout_ns, &attempt.deadline) orelse return .timeout;
+    var nap = Nap.begin(c, &c.rx_direction.attn);
+    defer nap.end(c);
+    if (readableNow(c, need)) return .ready;
+    const events = sys.POLLIN | sys.POLLRDHUP | sys.POLLPRI;
+    const result = nap.sleep(c, events, timeout);
+    if (nap.socket_events != 0) attempt.kernel_look = true;
+    c.spin.slept(nap.slept_ns);
+    return result;
+}
+
+/// Holding the lock: is there a reason not to sleep?
+fn readableNow(c: *Conn, need: u64) bool {
+    const held = c.lockRx() orelse return true;
+    defer c.unlockRx(held);
+    var r = c.receiver();
+    return switch (r.source(c.kernel())) {
+        .ring => |n| n >= need,
+        .corrupt => true,
+        .ring_empty => c.shutRead(),
+        .kernel => false,
+    };
+}
+
+/// Until the ring or the kernel takes bytes. A ring that stays full for long is left for TCP, whose
+/// buffers are larger: programs that count on them must not deadlock.
+pub fn untilWritable(c: *Conn, full_since: *u64) Result {
+    if (!c.isAttached()) return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since);
+    if (c.end.tx.carrier != @intFromEnum(layout.Carrier.ring)) return sleepForKernel(c, full_since);
+    if (spinWritable(c)) return .ready;
+    return sleepWritable(c, full_since);
+}
+
+fn spinWritable(c: *Conn) bool {
+    const direction = c.tx_direction;
+    const consumer_cpu = @atomicLoad(u32, &direction.consumer_cpu, .monotonic);
+    var watch = spin.Watch.begin(c.spin.budget(consumer_cpu)) orelse return false;
+    const before = c.end.tx.cached_tail;
+    while (true) {
+        for (0..32) |_| {
+            if (@atomicLoad(u64, &direction.tail, .acquire) -% before >= constants.publish_chunk_bytes) return true;
+            std.atomic.spinLoopHint();
+        }
+        if (!watch.step()) break;
+    }
+    return @atomicLoad(u64, &direction.tail, .acquire) != before;
+}
+
+fn sleepWritable(c: *Conn, full_since: *u64) Result {
+    const now = clock.ticks();
+    if (full_since.* == 0) full_since.* = now;
+    if (now -% full_since.* > clock.fromNs(constants.full_ring_spill_ns)) {
+        spill(c);
+        full_since.* = 0;
+        return .ready;
+    }
+    const direction = c.tx_direction;
+    const head = @atomicLoad(u64, &direction.head, .monotonic);
+    // Wake us when half of the ring is free, not for each byte.
+    @atomicStore(u64, &direction.psleep_mark, head -% constants.ring_bytes / 2, .release);
+    var nap = Nap.begin(c, &direction.psleep);
+    defer nap.end(c);
+    if (head -% @atomicLoad(u64, &direction.tail, .acquire) < constants.ring_bytes) return .ready;
+    var timeout: u64 = constants.full_ring_spill_ns;
+    if (c.send_timeout_ns != 0) timeout = @min(timeout, c.send_timeout_ns);
+    switch (nap.sleep(c, sys.POLLRDHUP, timeout)) {
+        .interrupted => return .interrupted,
+        .ready => {},
+        .timeout => if (c.send_timeout_ns != 0 and
+            clock.toNs(clock.ticks() -% full_since.*) >= c.send_timeout_ns) return .timeout,
+    }
+    if (nap.socket_events != 0) c.tx_looked = 0; // the next attempt looks at the kernel
+    return .ready;
+}
+
+fn spill(c: *Conn) void {
+    const held = c.lockTx() orelse return;
+    defer c.unlockTx(held);
+    var s = c.sender();
+    if (s.inRing()) stream.leave(c, &s, .ring_full);
+}
+
+fn sleepForKernel(c: *Conn, since: *u64) Result {
+    return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, since);
+}
+
+/// On the kernel's socket alone: nobody can ring us yet, except this process when it attaches the
+/// connection meanwhile (PROTOCOL rule 2).
+fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64) Result {
+    const limit = remaining(timeoutOf(c, timeout_ns, events), deadline) orelse return .timeout;
+    const was_attached = c.isAttached();
+    const w = waiters.take();
+    defer if (w) |waiter| waiters.give(waiter);
+    const place = if (w) |waiter| takePlace(c, waiter.number) else null;
+    defer if (place) |p| @atomicStore(u32, p, 0, .release);
+    carrier.Native.fence(); // our number before the look at the state; pairs with kickLocal
+    if (c.isAttached() != was_attached) return .ready;
+    var polled: [3]sys.PollFd = undefined;
+    polled[0] = .{ .fd = c.fd, .events = events };
+    const extra = if (w) |waiter| waiters.pollSet(waiter, c.arenaOrNull(), polled[1..]) else 0;
+    var ns = limit;
+    if (place == null) ns = @min(ns orelse bounded_ns, bounded_ns);
+    c.pin();
+    defer c.unpin();
+    const n = signals.poll(polled[0 .. 1 + extra], ns);
+    if (n == sys.neg(.INTR)) return .interrupted;
+    if (w != null) waiters.afterSleep(polled[1 .. 1 + extra]);
+    if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
+    return .ready;
+}
+
+/// SO_RCVTIMEO and SO_SNDTIMEO of a connection that has not read its modes yet.
+fn timeoutOf(c: *Conn, known: u64, events: i16) u64 {
+    if (c.stateOf() != .undecided) return known;
+    conn_module.readModes(c);
+    return if (events & sys.POLLIN != 0) c.receive_timeout_ns else c.send_timeout_ns;
+}
+
+fn takePlace(c: *Conn, number: u16) ?*u32 {
+    for (&c.local_sleepers) |*place| {
+        if (@cmpxchgStrong(u32, place, 0, number, .acq_rel, .monotonic) == null) return place;
+    }
+    return null;
+}
+
+/// Time left of a call's timeout (0 = for ever, then null inside); outer null: it is over.
+fn remaining(timeout_ns: u64, deadline: *u64) ??u64 {
+    if (timeout_ns == 0) return @as(?u64, null);
+    const now = sys.nowNs();
+    if (deadline.* == 0) deadline.* = now + timeout_ns;
+    if (now >= deadline.*) return null;
+    return @as(?u64, deadline.* - now);
+}
+
+/// One announced sleep: a waiter, a word armed for it, and the poll.
+const Nap = struct {
+    waiter: ?*waiters.Waiter,
+    words: *carrier.Words,
+    armed: ?u8 = null,
+    reachable: bool = false,
+    socket_events: i16 = 0,
+    slept_ns: u64 = 0,
+
+    fn begin(c: *Conn, words: *carrier.Words) Nap {
+        var nap: Nap = .{ .waiter = waiters.take(), .words = words };
+        const w = nap.waiter orelse return nap;
+        const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+        nap.reachable = waiters.prepare(w, c.arena, state.server_link);
+        nap.armed = Wake.arm(words, w.attention(.thread, c.arena.my_link, w.number));
+        c.pin();
+        return nap;
+    }
+
+    fn end(nap: *Nap, c: *Conn) void {
+        const w = nap.waiter orelse return;
+        if (nap.armed) |index| Wake.disarm(nap.words, index);
+        waiters.give(w);
+        c.unpin();
+    }
+
+    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64) Result {
+        var polled: [poll_set_max]sys.PollFd = undefined;
+        polled[0] = .{ .fd = c.fd, .events = events };
+        var n: usize = 1;
+        if (nap.waiter) |w| n += waiters.pollSet(w, c.arena, polled[1..]);
+        var ns = timeout;
+        const bounded = nap.armed == null or !nap.reachable;
+        if (bounded) ns = @min(ns orelse bounded_ns, bounded_ns);
+        ends.count("sleeps");
+        const start = clock.ticks();
+        const result = signals.poll(polled[0..n], ns);
+        nap.slept_ns = clock.toNs(clock.ticks() -% start);
+        if (result == sys.neg(.INTR)) return .interrupted;
+        nap.socket_events = polled[0].revents;
+        if (nap.waiter != null) waiters.afterSleep(polled[1..n]);
+        if (result == 0 and !bounded) return .timeout;
+        return .ready;
+    }
+};

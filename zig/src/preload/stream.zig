@@ -1,0 +1,477 @@
+//! The data path: send and receive on a tracked connection, whatever carries it. Results are raw
+//! (negative errno). Locks are held for one attempt, never while waiting.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const layout = @import("../layout.zig");
+const Reason = @import("../reason.zig").Reason;
+const arena_module = @import("arena.zig");
+const clock = @import("clock.zig");
+const conn_module = @import("conn.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const log = @import("log.zig");
+const negotiate = @import("negotiate.zig");
+const sleep = @import("sleep.zig");
+const spin = @import("spin.zig");
+const sys = @import("sys.zig");
+
+const Conn = conn_module.Conn;
+const Iovec = sys.Iovec;
+
+/// A cursor over the application's buffers.
+pub const Buffers = struct {
+    iov: []const Iovec,
+    index: usize = 0,
+    offset: usize = 0,
+    remaining: usize,
+
+    pub fn init(iov: []const Iovec) ?Buffers {
+        var total: usize = 0;
+        for (iov) |v| {
+            total +|= v.len;
+            if (total > std.math.maxInt(isize)) return null;
+        }
+        return .{ .iov = iov, .remaining = total };
+    }
+
+    /// The next contiguous piece, at most `limit` long; empty at the end.
+    pub inline fn piece(b: *Buffers, limit: usize) []u8 {
+        while (b.index < b.iov.len and b.offset == b.iov[b.index].len) {
+            b.index += 1;
+            b.offset = 0;
+        }
+        if (b.index == b.iov.len) return &.{};
+        const v = b.iov[b.index];
+        return v.base.?[b.offset..][0..@min(limit, v.len - b.offset)];
+    }
+
+    pub inline fn advance(b: *Buffers, n: usize) void {
+        b.remaining -= n;
+        b.offset += n;
+    }
+
+    /// Skips `n` bytes over any number of pieces.
+    pub fn skip(b: *Buffers, count: usize) void {
+        var left = count;
+        while (left > 0) {
+            const part = b.piece(left).len;
+            b.advance(part);
+            left -= part;
+        }
+    }
+
+    /// What is left, as an iovec array for a system call; at most `into.len` pieces.
+    pub fn rest(b: *const Buffers, into: []Iovec, limit: usize) []Iovec {
+        var copy = b.*;
+        var n: usize = 0;
+        var left = limit;
+        while (n < into.len and left > 0) : (n += 1) {
+            const part = copy.piece(left);
+            if (part.len == 0) break;
+            into[n] = .{ .base = part.ptr, .len = part.len };
+            copy.advance(part.len);
+            left -= part.len;
+        }
+        return into[0..n];
+    }
+};
+
+// ---------------------------------------------------------------------------------------------
+// Receiving
+
+pub const receive_kernel_flags = sys.MSG_OOB | sys.MSG_ERRQUEUE;
+
+pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
+    // Urgent data and the error queue are the kernel's alone.
+    if (flags & receive_kernel_flags != 0) return kernelReceive(c, b, flags);
+    var done: usize = 0;
+    var attempt: Attempt = .{};
+    while (true) {
+        const n = receiveOnce(c, b, flags, &attempt);
+        if (n > 0) {
+            done += @intCast(n);
+            const all = flags & sys.MSG_WAITALL != 0 and flags & sys.MSG_PEEK == 0;
+            if (!all or b.remaining == 0) return @intCast(done);
+            continue;
+        }
+        if (n == 0) return @intCast(done);
+        if (n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
+        if (c.nonblocking or flags & sys.MSG_DONTWAIT != 0) {
+            return if (done > 0) @intCast(done) else n;
+        }
+        const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, b.remaining);
+        attempt.kernel_look = false;
+        switch (sleep.untilReadable(c, need, &attempt)) {
+            .ready => {},
+            .timeout => return if (done > 0) @intCast(done) else n,
+            .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
+        }
+    }
+}
+
+fn lowWater(c: *const Conn, remaining: usize) u64 {
+    return @max(1, @min(c.receive_low_water, remaining));
+}
+
+/// What one call learned from waiting.
+pub const Attempt = struct {
+    /// The kernel socket had an event: look at it even though the ring is what carries bytes.
+    kernel_look: bool = false,
+    /// End of the call's patience; 0: not asked yet.
+    deadline: u64 = 0,
+};
+
+/// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
+inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isize {
+    if (!c.isAttached()) {
+        negotiate.step(c);
+        if (!c.isAttached()) return kernelReceive(c, b, flags);
+    }
+    const held = c.lockRx() orelse return sys.neg(.AGAIN);
+    if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
+    var r = c.receiver();
+    if (r.inRing()) {
+        const available = r.ringBytes();
+        if (available != 0 and available <= constants.ring_bytes) {
+            const n = fromRing(c, &r, b, available, flags);
+            c.unlockRx(held);
+            return n;
+        }
+    }
+    return receiveSlow(c, b, flags, attempt, held);
+}
+
+inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u64, flags: u32) isize {
+    const total: usize = @min(available, b.remaining);
+    var left = total;
+    const peek = flags & sys.MSG_PEEK != 0;
+    const discard = flags & sys.MSG_TRUNC != 0;
+    var cursor = b.*;
+    while (left > 0) {
+        const into = cursor.piece(left);
+        if (!discard) r.copy(total - left, into);
+        cursor.advance(into.len);
+        left -= into.len;
+    }
+    if (peek) return @intCast(total);
+    b.* = cursor;
+    r.consume(total, c.bells());
+    c.end.rx.counters.ring_bytes += total;
+    c.end.rx.counters.ring_messages += 1;
+    return @intCast(total);
+}
+
+noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, held: @import("lock.zig").Held) isize {
+    defer c.unlockRx(held);
+    if (b.remaining == 0) return 0;
+    var r = c.receiver();
+    for (0..16) |_| {
+        switch (r.source(c.kernel())) {
+            .ring => |available| return fromRing(c, &r, b, available, flags),
+            .corrupt => return condemn(c),
+            .ring_empty => {
+                if (c.shutRead()) return 0;
+                if (!kernelLookDue(c, attempt)) return sys.neg(.AGAIN);
+                const n = peekKernel(c);
+                if (n == sys.neg(.AGAIN)) return n;
+                if (n > 0) {
+                    // The sender has left the ring (then `source` says so now), or somebody wrote
+                    // to its socket behind the library's back, after everything in the ring.
+                    if (r.source(c.kernel()) == .ring_empty) return kernelReceive(c, b, flags);
+                    continue;
+                }
+                if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
+            },
+            .kernel => {
+                const n = kernelReceive(c, b, flags);
+                if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
+                if (r.ended(c.kernel())) return n;
+            },
+        }
+    }
+    return sys.neg(.AGAIN);
+}
+
+/// An empty ring says nothing about the peer's end: ask the kernel, but not at every call.
+fn kernelLookDue(c: *Conn, attempt: *Attempt) bool {
+    const now = clock.ticks();
+    if (!attempt.kernel_look and now -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
+    c.rx_looked = now;
+    attempt.kernel_look = false;
+    return true;
+}
+
+fn peekKernel(c: *Conn) isize {
+    var byte: u8 = 0;
+    return sys.call(.recvfrom, .{ c.fd, &byte, 1, sys.MSG_PEEK | sys.MSG_DONTWAIT, 0, 0 });
+}
+
+/// From the kernel socket, without waiting.
+fn kernelReceive(c: *Conn, b: *Buffers, flags: u32) isize {
+    var iov: [16]Iovec = undefined;
+    const part = b.rest(&iov, std.math.maxInt(isize));
+    var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
+    const waits = flags & ~@as(u32, sys.MSG_WAITALL);
+    const n = sys.call(.recvmsg, .{ c.fd, &msg, waits | sys.MSG_DONTWAIT });
+    if (n > 0 and flags & sys.MSG_PEEK == 0) {
+        b.skip(@min(@as(usize, @intCast(n)), b.remaining));
+        c.end.rx.counters.tcp_bytes += @intCast(n);
+        c.end.rx.counters.tcp_messages += 1;
+    }
+    return n;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Sending
+
+/// Flags that only the kernel understands: such a connection leaves the ring first.
+const send_kernel_flags = sys.MSG_OOB | sys.MSG_ZEROCOPY | sys.MSG_FASTOPEN;
+
+pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
+    var done: usize = 0;
+    var full_since: u64 = 0;
+    while (true) {
+        const n = sendOnce(c, b, flags);
+        if (n > 0) {
+            done += @intCast(n);
+            full_since = 0;
+        }
+        if (n >= 0 and b.remaining == 0) return @intCast(done);
+        if (n < 0 and n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
+        if (c.nonblocking or flags & sys.MSG_DONTWAIT != 0) {
+            if (c.isAttached()) epoll.ringIsFull(c);
+            return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
+        }
+        if (n > 0) continue;
+        switch (sleep.untilWritable(c, &full_since)) {
+            .ready => {},
+            .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
+            .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
+        }
+    }
+}
+
+inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
+    if (!c.isAttached()) {
+        negotiate.step(c);
+        if (!c.isAttached()) return kernelSend(c, b, flags);
+    }
+    const held = c.lockTx() orelse return sys.neg(.AGAIN);
+    if (!c.isAttached()) return closedMeanwhile(c, held, .tx);
+    var s = c.sender();
+    const now = clock.ticks();
+    const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns);
+    const plain = s.inRing() and !due and !c.shutWrite() and
+        s.flags() == 0 and flags & send_kernel_flags == 0;
+    if (!plain) {
+        @branchHint(.unlikely);
+        return sendSlow(c, b, flags, held, now);
+    }
+    const start = b.*;
+    var n = intoRing(c, &s, b);
+    // A recall that came while we published: either the receiver saw our bytes, or we see WANT here.
+    if (s.flags() & layout.attn_flag_want != 0) {
+        @branchHint(.cold);
+        n = recalled(c, &s, b, start, n);
+    }
+    c.unlockTx(held);
+    return n;
+}
+
+/// Another thread closed the descriptor while this one waited for the lock.
+noinline fn closedMeanwhile(c: *Conn, held: @import("lock.zig").Held, comptime side: enum { rx, tx }) isize {
+    if (side == .rx) c.unlockRx(held) else c.unlockTx(held);
+    return sys.neg(.BADF);
+}
+
+/// As much as fits, published in pieces so that the reader's copy overlaps ours.
+inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
+    const free = s.space(b.remaining) orelse return condemn(c);
+    const total: usize = @min(free, b.remaining);
+    if (total == 0) return sys.neg(.AGAIN);
+    if (s.reach(total) > c.end.tx.populated) {
+        @branchHint(.unlikely);
+        if (!populate(c, s.reach(total))) return outOfMemory(c);
+    }
+    const cpu = spin.currentCpuPlusOne();
+    if (c.tx_direction.producer_cpu != cpu) {
+        @atomicStore(u32, &c.tx_direction.producer_cpu, cpu, .monotonic);
+    }
+    var left = total;
+    while (left > 0) {
+        var chunk: usize = @min(left, constants.publish_chunk_bytes);
+        left -= chunk;
+        while (chunk > 0) {
+            const from = b.piece(chunk);
+            s.append(from);
+            b.advance(from.len);
+            chunk -= from.len;
+        }
+        s.publish(c.bells());
+    }
+    c.end.tx.counters.ring_bytes += total;
+    c.end.tx.counters.ring_messages += 1;
+    return @intCast(total);
+}
+
+noinline fn populate(c: *Conn, reach: u64) bool {
+    const from = std.mem.alignBackward(u64, c.end.tx.populated, constants.page_bytes);
+    const to = if (reach <= constants.hot_window_bytes)
+        constants.hot_window_bytes
+    else
+        std.mem.alignForward(u64, reach, constants.populate_chunk_bytes);
+    if (!ends.populate(c.tx_ring + from, to - from)) return false;
+    c.end.tx.populated = @intCast(to);
+    return true;
+}
+
+/// No memory for more of the ring: go on over TCP. Holds the send lock.
+fn outOfMemory(c: *Conn) isize {
+    var s = c.sender();
+    leave(c, &s, .no_memory);
+    return sys.neg(.AGAIN);
+}
+
+/// Everything but "in the ring and nothing special": entering, leaving, the kernel. Takes over the
+/// lock.
+noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, held: @import("lock.zig").Held, now: u64) isize {
+    defer c.unlockTx(held);
+    var s = c.sender();
+    if (c.shutWrite()) return kernelSend(c, b, flags);
+    if (!s.inRing()) {
+        if (flags & send_kernel_flags != 0 or !enter(c, &s)) return kernelSend(c, b, flags);
+    }
+    c.tx_looked = now;
+    const wanted = s.flags() & layout.attn_flag_want != 0;
+    if (wanted or flags & send_kernel_flags != 0 or c.kernel().ending()) {
+        leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
+        if (s.inRing()) return sys.neg(.AGAIN); // the kernel takes no more now
+        return kernelSend(c, b, flags);
+    }
+    const start = b.*;
+    const n = intoRing(c, &s, b);
+    return if (s.flags() & layout.attn_flag_want != 0) recalled(c, &s, b, start, n) else n;
+}
+
+/// The receiver asked for its bytes just as we published some: re-send over TCP. What the kernel
+/// does not take now of this call's bytes is unpublished and not reported as sent. Holds the lock.
+noinline fn recalled(c: *Conn, s: *conn_module.Sender, b: *Buffers, start: Buffers, n: isize) isize {
+    if (n <= 0) return n;
+    const end = s.call_start + @as(u64, @intCast(n));
+    leave(c, s, .fd_passed);
+    const lost = if (s.inRing()) end - s.head else 0;
+    if (lost == 0) return n;
+    const kept: usize = @as(usize, @intCast(n)) - lost;
+    b.* = start;
+    b.skip(kept);
+    c.end.tx.counters.ring_bytes -= lost;
+    return if (kept > 0) @intCast(kept) else sys.neg(.AGAIN);
+}
+
+fn enter(c: *Conn, s: *conn_module.Sender) bool {
+    if (c.end.tx.flags & conn_module.flag_stay != 0) return false;
+    if (!s.enter(c.kernel())) return false;
+    ends.count("moves_to_ring");
+    epoll.carrierChanged(c, true);
+    return true;
+}
+
+/// Ring to TCP, as far as the kernel takes it. Holds the send lock.
+pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
+    switch (s.leave(c.kernel(), c.bells())) {
+        .tcp => {
+            ends.count("moves_to_tcp");
+            c.setReason(reason);
+            epoll.carrierChanged(c, false);
+            log.debug("fd {d}: sending moved to kernel TCP: {s}", .{ c.fd, reason.name() });
+        },
+        .kernel_full => {},
+        .corrupt => _ = condemn(c),
+    }
+}
+
+/// To the kernel socket, without waiting. A blocking giant is cut, so that the connection can move
+/// to a ring in the middle of it.
+fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
+    var iov: [16]Iovec = undefined;
+    const limit: usize = if (c.stateOf() == .plain) std.math.maxInt(isize) else 256 * 1024;
+    const part = b.rest(&iov, limit);
+    var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
+    const n = sys.call(.sendmsg, .{ c.fd, &msg, flags | sys.MSG_DONTWAIT });
+    if (n > 0) {
+        b.skip(@intCast(n));
+        c.end.tx.counters.tcp_bytes += @intCast(n);
+        c.end.tx.counters.tcp_messages += 1;
+    }
+    return n;
+}
+
+// ---------------------------------------------------------------------------------------------
+
+/// The peer broke the protocol in shared memory: this connection ends with a reset, nothing else
+/// is touched.
+fn condemn(c: *Conn) isize {
+    log.warn("fd {d}: peer wrote impossible values; connection reset", .{c.fd});
+    c.setReason(.peer_corrupt);
+    reset(c);
+    return sys.neg(.CONNRESET);
+}
+
+/// RST to the peer, at once, whoever else holds the socket.
+pub fn reset(c: *Conn) void {
+    const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
+    _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
+    var unspec: [16]u8 = @splat(0); // connect(AF_UNSPEC) disconnects
+    _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
+    arena_module.unbind(c);
+    c.setState(.plain);
+}
+
+/// Unread bytes, as FIONREAD counts them.
+pub fn unread(c: *Conn) usize {
+    const held = c.lockRx() orelse return 0;
+    defer c.unlockRx(held);
+    var r = c.receiver();
+    switch (r.source(c.kernel())) {
+        .ring => |n| return n,
+        .ring_empty, .corrupt => return 0,
+        .kernel => {
+            var queued: c_int = 0;
+            _ = sys.call(.ioctl, .{ c.fd, sys.FIONREAD, &queued });
+            return @intCast(@max(0, queued));
+        },
+    }
+}
+
+/// Bytes sent and not yet read by the peer (ring) or acknowledged (kernel), as SIOCOUTQ counts.
+pub fn unsent(c: *Conn) usize {
+    var queued: c_int = 0;
+    _ = sys.call(.ioctl, .{ c.fd, sys.SIOCOUTQ, &queued });
+    var total: usize = @intCast(@max(0, queued));
+    const held = c.lockTx() orelse return total;
+    defer c.unlockTx(held);
+    const s = c.sender();
+    if (s.inRing()) {
+        const tail = @atomicLoad(u64, &c.tx_direction.tail, .acquire);
+        total += @min(s.head -% tail, constants.ring_bytes);
+    }
+    return total;
+}
+
+test "buffers walk over empty and partial pieces" {
+    var a = [_]u8{ 1, 2, 3 };
+    var z = [_]u8{ 4, 5 };
+    const iov = [_]Iovec{
+        .{ .base = &a, .len = 3 },
+        .{ .base = &a, .len = 0 },
+        .{ .base = &z, .len = 2 },
+    };
+    var b = Buffers.init(&iov).?;
+    try std.testing.expectEqual(5, b.remaining);
+    try std.testing.expectEqualSlices(u8, a[0..2], b.piece(2));
+    b.skip(4);
+    try std.testing.expectEqualSlices(u8, z[1..], b.piece(10));
+    var rest: [4]Iovec = undefined;
+    try std.testing.expectEqual(1, b.rest(&rest, 10).len);
+}

@@ -1,0 +1,124 @@
+//! The one table of intercepted libc functions. Exports, docs/API.md and the coverage test come
+//! from it; nothing else lists them.
+
+const api_io = @import("api_io.zig");
+const api_process = @import("api_process.zig");
+const api_socket = @import("api_socket.zig");
+const api_wait = @import("api_wait.zig");
+
+pub const How = enum {
+    /// Served from the ring when the connection is on one.
+    accelerated,
+    /// Passed to libc; the library only takes note.
+    followed,
+    /// The connection moves back to kernel TCP first.
+    moves_to_tcp,
+};
+
+pub const Entry = struct {
+    name: [:0]const u8,
+    how: How,
+    /// One line for docs/API.md.
+    note: []const u8,
+    /// Where the implementation is: a namespace with a function of this name.
+    in: type,
+    /// Needs variadic arguments, which Zig reads on x86-64 only.
+    variadic: bool = false,
+};
+
+fn e(comptime in: type, name: [:0]const u8, how: How, note: []const u8) Entry {
+    return .{ .name = name, .how = how, .note = note, .in = in };
+}
+
+fn v(comptime in: type, name: [:0]const u8, how: How, note: []const u8) Entry {
+    return .{ .name = name, .how = how, .note = note, .in = in, .variadic = true };
+}
+
+const io = api_io;
+const so = api_socket;
+const wt = api_wait;
+const pr = api_process;
+
+pub const entries = [_]Entry{
+    e(io, "recv", .accelerated, "ring or kernel, whichever carries the next byte"),
+    e(io, "__recv_chk", .accelerated, "fortified recv"),
+    e(io, "recvfrom", .accelerated, "as recv; TCP reports no address"),
+    e(io, "__recvfrom_chk", .accelerated, "fortified recvfrom"),
+    e(io, "recvmsg", .accelerated, "as recv; control data only from the kernel"),
+    e(io, "recvmmsg", .accelerated, "a recvmsg each"),
+    e(io, "read", .accelerated, "as recv"),
+    e(io, "__read_chk", .accelerated, "fortified read"),
+    e(io, "readv", .accelerated, "as recv"),
+    e(io, "send", .accelerated, "ring or kernel; MSG_OOB and MSG_ZEROCOPY go by the kernel"),
+    e(io, "sendto", .accelerated, "as send; the address means nothing on TCP"),
+    e(io, "sendmsg", .accelerated, "as send; control data goes by the kernel; SCM_RIGHTS moves passed connections to TCP"),
+    e(io, "sendmmsg", .accelerated, "a sendmsg each"),
+    e(io, "write", .accelerated, "as send"),
+    e(io, "writev", .accelerated, "as send"),
+    e(io, "sendfile", .accelerated, "copied into the ring"),
+    e(io, "sendfile64", .accelerated, "copied into the ring"),
+    e(io, "splice", .accelerated, "copied between pipe and ring"),
+
+    e(so, "socket", .followed, "the number is new"),
+    e(so, "listen", .followed, "the listener is registered with the monitor"),
+    e(so, "accept", .followed, "the connection is tracked and may be accelerated"),
+    e(so, "accept4", .followed, "the connection is tracked and may be accelerated"),
+    e(so, "connect", .followed, "the connection is tracked and may be accelerated"),
+    e(so, "shutdown", .followed, "published bytes are delivered before the FIN"),
+    e(so, "close", .followed, "unread ring bytes turn it into a reset, as on Linux"),
+    e(so, "close_range", .followed, "a close each; the library's own descriptors stay"),
+    e(so, "closefrom", .followed, "a close each; the library's own descriptors stay"),
+    e(so, "dup", .followed, "one more descriptor for the same connection"),
+    e(so, "dup2", .followed, "close and dup"),
+    e(so, "dup3", .followed, "close and dup"),
+    e(so, "fcntl", .followed, "F_DUPFD and O_NONBLOCK matter"),
+    e(so, "fcntl64", .followed, "F_DUPFD and O_NONBLOCK matter"),
+    e(so, "ioctl", .accelerated, "FIONREAD, SIOCOUTQ and FIONBIO know the ring"),
+    e(so, "setsockopt", .followed, "SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT hold on the ring too; TCP_ULP and TCP_REPAIR move to TCP"),
+    e(so, "socketpair", .followed, "the numbers are new"),
+    e(so, "pipe", .followed, "the numbers are new"),
+    e(so, "pipe2", .followed, "the numbers are new"),
+    e(so, "open", .followed, "the number is new"),
+    e(so, "open64", .followed, "the number is new"),
+    e(so, "openat", .followed, "the number is new"),
+    e(so, "eventfd", .followed, "the number is new"),
+
+    e(wt, "epoll_create", .followed, "the instance is tracked"),
+    e(wt, "epoll_create1", .followed, "the instance is tracked"),
+    e(wt, "epoll_ctl", .accelerated, "the kernel keeps the registration; ring readiness is added"),
+    e(wt, "epoll_wait", .accelerated, "ring and kernel events, fairly"),
+    e(wt, "epoll_pwait", .accelerated, "ring and kernel events, fairly"),
+    e(wt, "epoll_pwait2", .accelerated, "ring and kernel events, fairly"),
+    e(wt, "poll", .accelerated, "ring and kernel events"),
+    e(wt, "__poll_chk", .accelerated, "fortified poll"),
+    e(wt, "ppoll", .accelerated, "ring and kernel events"),
+    e(wt, "__ppoll_chk", .accelerated, "fortified ppoll"),
+    e(wt, "select", .accelerated, "ring and kernel events"),
+    e(wt, "pselect", .accelerated, "ring and kernel events"),
+
+    e(pr, "execve", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "execv", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "execvp", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "execvpe", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "fexecve", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "execveat", .moves_to_tcp, "connections that survive exec"),
+    v(pr, "execl", .moves_to_tcp, "connections that survive exec"),
+    v(pr, "execlp", .moves_to_tcp, "connections that survive exec"),
+    v(pr, "execle", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "posix_spawn", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "posix_spawnp", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "system", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "popen", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "fdopen", .moves_to_tcp, "stdio reads and writes inside libc"),
+    e(pr, "vdprintf", .moves_to_tcp, "libc writes inside"),
+    e(pr, "__vdprintf_chk", .moves_to_tcp, "libc writes inside"),
+    v(pr, "dprintf", .moves_to_tcp, "libc writes inside"),
+    v(pr, "__dprintf_chk", .moves_to_tcp, "libc writes inside"),
+    e(pr, "sigaction", .followed, "which handlers restart interrupted calls"),
+    e(pr, "signal", .followed, "which handlers restart interrupted calls"),
+    e(pr, "__sysv_signal", .followed, "which handlers restart interrupted calls"),
+    e(pr, "siginterrupt", .followed, "which handlers restart interrupted calls"),
+    e(pr, "_exit", .followed, "connections are given back"),
+    e(pr, "_Exit", .followed, "connections are given back"),
+    e(pr, "syscall", .accelerated, "calls by number are dispatched to the functions above; io_uring_setup says ENOSYS"),
+};

@@ -1,0 +1,98 @@
+//! sendfile and splice on a connection that is attached to a ring: by copy, with the same results
+//! as the kernel's. (Right first; without a copy when it shows to matter.)
+
+const std = @import("std");
+const conn_module = @import("conn.zig");
+const epoll = @import("epoll.zig");
+const negotiate = @import("negotiate.zig");
+const stream = @import("stream.zig");
+const sys = @import("sys.zig");
+
+const Conn = conn_module.Conn;
+const piece_bytes = 64 * 1024;
+const SPLICE_F_NONBLOCK = 2;
+
+/// The copying way is needed; else the kernel does it.
+pub fn applies(c: *Conn) bool {
+    if (!c.isAttached()) negotiate.step(c);
+    return c.isAttached();
+}
+
+/// From a file (or whatever pread or read can read) to the socket.
+pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
+    var buffer: [piece_bytes]u8 = undefined;
+    var done: usize = 0;
+    var position: i64 = if (offset) |o| o.* else @intCast(sys.call(.lseek, .{ in, 0, 1 }));
+    if (position < 0) return sendUnseekable(c, in, count);
+    while (done < count) {
+        const want = @min(buffer.len, count - done);
+        const n = sys.call(.pread64, .{ in, &buffer, want, position });
+        if (n < 0 and done == 0) return n;
+        if (n <= 0) break;
+        const sent = sendPiece(c, buffer[0..@intCast(n)], 0);
+        if (sent < 0 and done == 0) return sent;
+        if (sent <= 0) break;
+        done += @intCast(sent);
+        position += sent;
+        if (sent < n) break;
+    }
+    if (offset) |o| o.* = position else _ = sys.call(.lseek, .{ in, position, 0 });
+    return @intCast(done);
+}
+
+fn sendUnseekable(c: *Conn, in: c_int, count: usize) isize {
+    var buffer: [piece_bytes]u8 = undefined;
+    const room = writableBytes(c) orelse return sys.neg(.AGAIN);
+    const n = sys.call(.read, .{ in, &buffer, @min(buffer.len, count, room) });
+    if (n <= 0) return n;
+    return sendPiece(c, buffer[0..@intCast(n)], 0);
+}
+
+fn sendPiece(c: *Conn, bytes: []u8, flags: u32) isize {
+    const iov = [_]sys.Iovec{.{ .base = bytes.ptr, .len = bytes.len }};
+    var b: stream.Buffers = .{ .iov = &iov, .remaining = bytes.len };
+    return stream.send(c, &b, flags);
+}
+
+/// What a send would surely take now; null: a non-blocking send would not take anything.
+fn writableBytes(c: *Conn) ?usize {
+    if (!c.nonblocking) return piece_bytes;
+    if (epoll.writableRing(c)) return piece_bytes;
+    return null;
+}
+
+/// Pipe to socket. Bytes taken from the pipe cannot be put back: only as many as surely fit.
+pub fn toSocket(c: *Conn, in: c_int, len: usize, flags: c_uint) isize {
+    var buffer: [piece_bytes]u8 = undefined;
+    const room = writableBytes(c) orelse return sys.neg(.AGAIN);
+    if (flags & SPLICE_F_NONBLOCK != 0) {
+        var p = [_]sys.PollFd{.{ .fd = in, .events = sys.POLLIN }};
+        if (sys.poll(&p, 0, null) <= 0) return sys.neg(.AGAIN);
+    }
+    const n = sys.call(.read, .{ in, &buffer, @min(buffer.len, len, room) });
+    if (n <= 0) return n;
+    return sendPiece(c, buffer[0..@intCast(n)], 0);
+}
+
+/// Socket to pipe: peeked, written, and only what the pipe took is consumed.
+pub fn fromSocket(c: *Conn, out: c_int, len: usize, flags: c_uint) isize {
+    var buffer: [piece_bytes]u8 = undefined;
+    const wait: u32 = if (flags & SPLICE_F_NONBLOCK != 0) sys.MSG_DONTWAIT else 0;
+    const peeked = receivePiece(c, buffer[0..@min(buffer.len, len)], sys.MSG_PEEK | wait);
+    if (peeked <= 0) return peeked;
+    if (flags & SPLICE_F_NONBLOCK != 0) {
+        var p = [_]sys.PollFd{.{ .fd = out, .events = sys.POLLOUT }};
+        if (sys.poll(&p, 0, null) <= 0) return sys.neg(.AGAIN);
+    }
+    // A pipe that polls writable takes PIPE_BUF bytes without blocking; more may wait, as in splice.
+    const most: usize = if (flags & SPLICE_F_NONBLOCK != 0) 4096 else buffer.len;
+    const written = sys.call(.write, .{ out, &buffer, @min(@as(usize, @intCast(peeked)), most) });
+    if (written <= 0) return written;
+    return receivePiece(c, buffer[0..@intCast(written)], 0);
+}
+
+fn receivePiece(c: *Conn, into: []u8, flags: u32) isize {
+    const iov = [_]sys.Iovec{.{ .base = into.ptr, .len = into.len }};
+    var b: stream.Buffers = .{ .iov = &iov, .remaining = into.len };
+    return stream.receive(c, &b, flags);
+}

@@ -1,0 +1,276 @@
+//! Waiters: whoever of this process can sleep, a thread in a blocking call or an epoll instance.
+//! Each has a number (which stands in shared memory while it sleeps), a local bell (an eventfd that
+//! only this process rings) and, for each link it has waited on, a doorbell whose other end that
+//! peer process holds.
+//!
+//! Thread waiters are taken from a pool for the time of a sleep and given back; an epoll instance
+//! keeps its own.
+
+const std = @import("std");
+const constants = @import("../constants.zig");
+const protocol = @import("../protocol.zig");
+const arena_module = @import("arena.zig");
+const carrier = @import("../carrier/carrier.zig");
+const control = @import("control.zig");
+const links = @import("links.zig");
+const packet = @import("packet.zig");
+const sys = @import("sys.zig");
+const Mutex = @import("lock.zig").Mutex;
+const Pool = @import("pool.zig").Pool;
+
+const Arena = arena_module.Arena;
+
+/// Our end of one doorbell.
+pub const Bell = struct {
+    next_free: ?*Bell = null,
+    next: ?*Bell,
+    link: *links.PeerLink,
+    arena: *Arena,
+    fd: i32,
+};
+
+pub const Waiter = struct {
+    next_free: ?*Waiter = null,
+    number: u16,
+    epoch: u30,
+    local: i32,
+    /// The epoll instance it belongs to; -1: a thread's.
+    epoll_fd: i32,
+    bells: ?*Bell,
+
+    pub fn attention(w: *Waiter, kind: carrier.AttentionKind, link: u16, target: u16) u64 {
+        w.epoch +%= 1;
+        const value: carrier.Attention = .{
+            .kind = @intFromEnum(kind),
+            .link = link,
+            .target = target,
+            .epoch = w.epoch,
+        };
+        return value.word();
+    }
+};
+
+/// Tag in the upper half of epoll data for descriptors of ours inside the application's epoll.
+pub var epoll_tag: u64 = 0;
+
+var pool: Pool(Waiter, 32) = .{};
+var bell_pool: Pool(Bell, 64) = .{};
+var idle: ?*Waiter = null;
+var idle_mutex: Mutex = .{};
+var numbered: [constants.waiters_max]?*Waiter = @splat(null);
+var next_number: u32 = 1;
+
+/// A waiter for the time of one sleep; null: no descriptors left, or inside our own slow path.
+pub fn take() ?*Waiter {
+    const guard = idle_mutex.lock();
+    if (!guard.ok()) return null;
+    if (idle) |w| {
+        idle = w.next_free;
+        guard.unlock();
+        return w;
+    }
+    guard.unlock();
+    return create(-1);
+}
+
+pub fn give(w: *Waiter) void {
+    const guard = idle_mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    w.next_free = idle;
+    idle = w;
+}
+
+pub fn create(epoll_fd: i32) ?*Waiter {
+    const w = pool.take() orelse return null;
+    const local = sys.ownFd(sys.call(.eventfd2, .{ 0, sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC })) orelse {
+        pool.give(w);
+        return null;
+    };
+    w.* = .{ .number = 0, .epoch = 0, .local = local, .epoll_fd = epoll_fd, .bells = null };
+    if (assignNumber(w)) return w;
+    sys.close(local);
+    pool.give(w);
+    return null;
+}
+
+/// The lowest free number; 0 stays unused. A peer's doorbell of an earlier user of the number is
+/// replaced when the new one arrives.
+fn assignNumber(w: *Waiter) bool {
+    for (numbered[1..], 1..) |*place, number| {
+        if (place.* != null) continue;
+        w.number = @intCast(number);
+        if (@cmpxchgStrong(?*Waiter, place, null, w, .acq_rel, .monotonic) != null) continue;
+        _ = @atomicRmw(u32, &next_number, .Max, @as(u32, @intCast(number)) + 1, .acq_rel);
+        return true;
+    }
+    return false;
+}
+
+/// Gives every process that may publish to this waiter over `a` a doorbell. False: not possible
+/// now (no descriptors); sleep with a bounded timeout.
+pub fn prepare(w: *Waiter, a: *Arena, server_link: u16) bool {
+    links.announceChild(a);
+    // The message about an adopting worker lies in our control socket since before it adopted.
+    if (a.side == 0 and !links.isKnown(a, server_link)) control.process();
+    const guard = links.mutex.lock();
+    if (!guard.ok()) return false;
+    defer guard.unlock();
+    var sound = true;
+    var at = a.links;
+    while (at) |l| : (at = l.next) {
+        const relevant = a.side == 1 or l.link == server_link or l.from_fork;
+        if (!relevant or l.dead) continue;
+        if (!introduce(w, l)) sound = false;
+    }
+    return sound;
+}
+
+fn introduce(w: *Waiter, l: *links.PeerLink) bool {
+    var at = w.bells;
+    while (at) |b| : (at = b.next) if (b.link == l and b.arena == l.arena) return true;
+    const bell = bell_pool.take() orelse return false;
+    var pair: [2]i32 = undefined;
+    const kind = sys.SOCK_STREAM | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
+    if (sys.call(.socketpair, .{ sys.AF_UNIX, kind, 0, &pair }) < 0) {
+        bell_pool.give(bell);
+        return false;
+    }
+    const message: protocol.Doorbell = .{
+        .header = undefined,
+        .arena_id = l.arena.id,
+        .link = l.arena.my_link,
+        .waiter = w.number,
+    };
+    const sent = packet.send(l.channel, .doorbell, message, &.{pair[1]});
+    sys.close(pair[1]);
+    if (sent < 0) {
+        sys.close(pair[0]);
+        bell_pool.give(bell);
+        return false; // full channel: the peer's WAKE, or a bounded sleep, serves
+    }
+    bell.* = .{
+        .next = w.bells,
+        .link = l,
+        .arena = l.arena,
+        .fd = sys.ownFd(pair[0]) orelse pair[0],
+    };
+    w.bells = bell;
+    if (w.epoll_fd >= 0) epollAdd(w.epoll_fd, bell.fd);
+    return true;
+}
+
+/// A descriptor of ours into the application's epoll, level-triggered, recognisable by its data.
+pub fn epollAdd(epoll_fd: i32, fd: i32) void {
+    var event: sys.EpollEvent = .{ .events = sys.EPOLLIN, .data = epoll_tag | @as(u32, @bitCast(fd)) };
+    _ = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_ADD, fd, &event });
+}
+
+/// A forked child of a peer announced itself: it needs the doorbells of whoever may be asleep.
+/// Holds links.mutex.
+pub fn introduceAll(a: *Arena) void {
+    for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
+        const w = maybe orelse continue;
+        if (w.bells == null) continue;
+        var link = a.links;
+        while (link) |l| : (link = l.next) {
+            if (!l.dead and l.from_fork) _ = introduce(w, l);
+        }
+    }
+}
+
+/// Wakes one of our own waiters.
+pub fn kick(number: u32) void {
+    if (number >= numbered.len) return;
+    const w = numbered[number] orelse return;
+    const one: u64 = 1;
+    _ = sys.call(.write, .{ w.local, &one, 8 });
+}
+
+pub fn drainFd(fd: i32) void {
+    var sink: [64]u8 = undefined;
+    _ = sys.call(.read, .{ fd, &sink, sink.len });
+}
+
+/// The descriptors a thread sleeps on besides its socket; bells of `a`, or of every arena.
+pub fn pollSet(w: *Waiter, a: ?*Arena, into: []sys.PollFd) usize {
+    var n: usize = 0;
+    into[n] = .{ .fd = w.local, .events = sys.POLLIN };
+    n += 1;
+    const control_fd = links.control_epoll;
+    if (control_fd >= 0) {
+        into[n] = .{ .fd = control_fd, .events = sys.POLLIN };
+        n += 1;
+    }
+    var at = w.bells;
+    while (at) |b| : (at = b.next) {
+        if (a != null and b.arena != a) continue;
+        if (b.link.dead or n == into.len) continue;
+        into[n] = .{ .fd = b.fd, .events = sys.POLLIN };
+        n += 1;
+    }
+    return n;
+}
+
+/// After a sleep: empties what rang and reads control messages if there are any.
+pub fn afterSleep(polled: []const sys.PollFd) void {
+    for (polled) |*p| {
+        if (p.revents == 0) continue;
+        if (p.fd == links.control_epoll) control.process() else drainFd(p.fd);
+    }
+}
+
+/// The arena goes away: its doorbells too. Holds links.mutex.
+pub fn forgetArena(a: *Arena) void {
+    for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
+        const w = maybe orelse continue;
+        var at = &w.bells;
+        while (at.*) |b| {
+            if (b.arena == a) {
+                at.* = b.next;
+                closeBell(w, b);
+            } else at = &b.next;
+        }
+    }
+}
+
+fn closeBell(w: *Waiter, b: *Bell) void {
+    if (w.epoll_fd >= 0) {
+        var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
+        _ = sys.call(.epoll_ctl, .{ w.epoll_fd, sys.EPOLL_CTL_DEL, b.fd, &event });
+    }
+    sys.close(b.fd);
+    bell_pool.give(b);
+}
+
+/// An epoll instance is closed: its waiter and doorbells too.
+pub fn destroy(w: *Waiter) void {
+    const guard = links.mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    numbered[w.number] = null;
+    while (w.bells) |b| {
+        w.bells = b.next;
+        sys.close(b.fd);
+        bell_pool.give(b);
+    }
+    sys.close(w.local);
+    pool.give(w);
+}
+
+/// In a forked child every waiter is new: the parent sleeps on the old ones.
+pub fn afterForkChild() void {
+    for (numbered[0..@min(next_number, numbered.len)]) |*maybe| {
+        const w = maybe.* orelse continue;
+        maybe.* = null;
+        if (w.epoll_fd >= 0) continue; // in an epoll shared with the parent: leave it alone
+        sys.close(w.local);
+        var at = w.bells;
+        while (at) |b| : (at = b.next) sys.close(b.fd);
+    }
+    idle = null;
+    idle_mutex = .{};
+    next_number = 1;
+    pool = .{};
+    bell_pool = .{};
+}
