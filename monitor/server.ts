@@ -135,6 +135,11 @@ export class Server {
     return this.#native;
   }
 
+  /** Messages that wait because a client does not read. */
+  waitingFor(client: number): number {
+    return this.#connections.get(client)?.outbox.length ?? 0;
+  }
+
   /** Descriptors held on behalf of others, for leak tests and metrics. */
   get held(): { connections: number; arenas: number; channels: number } {
     return { connections: this.#connections.size, ...this.#descriptors.counts };

@@ -36,9 +36,10 @@ export function connect(state: State, client: Client, event: EventOf<"connect">)
   const slotCount = slotCountFor(body.slots_wanted);
   const refusal = connectRefusal(state, client, group, slotCount);
   if (refusal !== Reason.none) return refuse(state, client, sequence, body.group, refusal);
+  const number = state.nextArena++;
   const arena: Arena = {
-    number: state.nextArena++,
-    id: arenaId(state),
+    number,
+    id: arenaId(state, number),
     group: body.group,
     client: client.id,
     uid: client.uid,
@@ -66,8 +67,8 @@ export function slotCountFor(wanted: number): number {
 }
 
 /** Processes keep arenas of monitors before this one: half of the id is the generation's. */
-function arenaId(state: State): bigint {
-  return (BigInt.asUintN(32, state.generation) << 32n) | BigInt(state.nextArena);
+function arenaId(state: State, number: number): bigint {
+  return (BigInt.asUintN(32, state.generation) << 32n) | BigInt(number);
 }
 
 function connectRefusal(
