@@ -20,9 +20,15 @@ class Place implements Disposable {
   }
 }
 
-function command(args: string[], env: Record<string, string> = {}): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", program, ...args],
+/** `prefix`: a command that runs the rest of its arguments. */
+function command(
+  args: string[],
+  env: Record<string, string> = {},
+  prefix: string[] = [],
+): Deno.Command {
+  const [first, ...rest] = [...prefix, Deno.execPath(), "run", "--quiet", "-A", program, ...args];
+  return new Deno.Command(first, {
+    args: rest,
     env,
     stdin: "null",
     stdout: "piped",
@@ -31,20 +37,30 @@ function command(args: string[], env: Record<string, string> = {}): Deno.Command
 }
 
 /** A running monitor, answering. */
-async function start(place: Place): Promise<Deno.ChildProcess> {
-  const child = command(["--control-socket", place.path]).spawn();
+async function start(place: Place, prefix: string[] = []): Promise<Deno.ChildProcess> {
+  const child = command(["--control-socket", place.path], {}, prefix).spawn();
+  try {
+    await answering(place);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
+  return child;
+}
+
+/** Waits until the monitor answers. */
+async function answering(place: Place): Promise<void> {
   const deadlineMs = Date.now() + 20_000;
   using native = openNative(nativeLibraryPath());
   while (Date.now() < deadlineMs) {
     try {
       using library = new FakeLibrary(native, place.path);
       await library.ping();
-      return child;
+      return;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
-  child.kill("SIGKILL");
   throw new Error(`no monitor answers at "${place.path}" within 20 s`);
 }
 
@@ -110,6 +126,22 @@ Deno.test("processes see the end and register with the next one", async () => {
   using after = new FakeLibrary(native, place.path);
   assert((await after.hello()).body.generation !== generation);
   await end(second);
+});
+
+Deno.test("out of descriptors it turns newcomers away, and serves again when there is room", async () => {
+  using place = new Place();
+  using native = openNative(nativeLibraryPath());
+  const child = await start(place, ["sh", "-c", 'ulimit -n 60 && exec "$@"', "sh"]);
+  const crowd = Array.from({ length: 60 }, () => new FakeLibrary(native, place.path));
+  const answers = await Promise.all(
+    crowd.map((library) => library.ping().then(() => "pong", () => "turned away")),
+  );
+  assert(answers.includes("pong") && answers.includes("turned away"), answers.join());
+  for (const library of crowd) library[Symbol.dispose]();
+  await answering(place);
+  const { code, said } = await end(child);
+  assertEquals(code, 0);
+  assertStringIncludes(said, "out of descriptors");
 });
 
 Deno.test("wrong use exits with 2 and one line", async () => {
