@@ -13,4 +13,5 @@ export * from "./harness/lab.ts";
 export * from "./harness/monitor.ts";
 export * from "./harness/ports.ts";
 export * from "./harness/program.ts";
+export * from "./harness/script.ts";
 export * from "./harness/waiting.ts";

@@ -61,10 +61,17 @@ export function assertRingShare(before: Totals, after: Totals, options: RingShar
   );
 }
 
-/** Fails if a single byte went by ring. */
+/** Fails if a single byte went by ring, or if nobody counted: then the library was not there. */
 export function assertNoRing(before: Totals, after: Totals, pids?: readonly number[]) {
   const traffic = difference(trafficOf(before, pids), trafficOf(after, pids));
+  assert(traffic.tcpBytes > 0, `no bytes were counted at all: ${describe(traffic)}`);
   assertEquals(traffic.ringBytes, 0, `bytes went by ring: ${describe(traffic)}`);
+}
+
+/** Fails unless so many connection ends have been on a ring by now. */
+export async function assertAccelerated(lab: Lab, ends: number) {
+  const traffic = trafficOf(await lab.monitor.totals());
+  assert(traffic.accelerated >= ends, `not accelerated: ${describe(traffic)}`);
 }
 
 /** Sum over the processes asked for, alive or not. */

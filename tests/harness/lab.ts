@@ -14,7 +14,7 @@ export interface StartOptions {
   /** Added to the environment. */
   env?: Record<string, string>;
   cwd?: string;
-  stdin?: Uint8Array<ArrayBuffer>;
+  stdin?: Uint8Array<ArrayBuffer> | "open";
   name?: string;
   /** The control socket that it is told; else the lab's. */
   controlSocket?: string;

@@ -81,7 +81,7 @@ export class Monitor {
 
   async answers(): Promise<boolean> {
     try {
-      await this.#get("/v1/status");
+      await this.#ask("/v1/status");
       return true;
     } catch {
       return false;
@@ -89,30 +89,35 @@ export class Monitor {
   }
 
   async status(): Promise<Status> {
-    return await (await this.#get("/v1/status")).json();
+    return await (await this.#ask("/v1/status")).json();
   }
 
   async totals(): Promise<Totals> {
-    return await (await this.#get("/v1/totals")).json();
+    return await (await this.#ask("/v1/totals")).json();
   }
 
   async connections(): Promise<Connection[]> {
-    return await (await this.#get("/v1/connections")).json();
+    return await (await this.#ask("/v1/connections")).json();
   }
 
   async metrics(): Promise<string> {
-    return await (await this.#get("/metrics")).text();
+    return await (await this.#ask("/metrics")).text();
+  }
+
+  async post(path: string, body: unknown): Promise<void> {
+    const request = { method: "POST", body: JSON.stringify(body) };
+    await (await this.#ask(path, request)).text();
   }
 
   close() {
     this.#http.close();
   }
 
-  async #get(path: string): Promise<Response> {
-    const request = fetch(`http://monitor${path}`, { client: this.#http });
-    const response = await within(`the monitor to answer GET ${path}`, 10_000, request);
+  async #ask(path: string, init: RequestInit = {}): Promise<Response> {
+    const request = fetch(`http://monitor${path}`, { ...init, client: this.#http });
+    const response = await within(`the monitor to answer ${path}`, 10_000, request);
     if (response.ok) return response;
-    throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+    throw new Error(`${path}: ${response.status} ${await response.text()}`);
   }
 }
 

@@ -6,8 +6,8 @@ export interface ProgramOptions {
   /** The whole environment. */
   env: Record<string, string>;
   cwd?: string;
-  /** Fed to the program, then closed. */
-  stdin?: Uint8Array<ArrayBuffer>;
+  /** Fed to the program, then closed; or "open", for `tell`. */
+  stdin?: Uint8Array<ArrayBuffer> | "open";
   /** Name in messages; else the program's. */
   name?: string;
 }
@@ -29,6 +29,7 @@ export class Program {
   readonly #stdout: Uint8Array<ArrayBuffer>[] = [];
   readonly #stderr: Uint8Array<ArrayBuffer>[] = [];
   readonly #end: Promise<Deno.CommandStatus>;
+  readonly #input?: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
 
   constructor(command: readonly string[], options: ProgramOptions) {
     const [file, ...args] = command;
@@ -43,6 +44,7 @@ export class Program {
       stderr: "piped",
     }).spawn();
     this.pid = this.#child.pid;
+    if (options.stdin !== undefined) this.#input = this.#child.stdin.getWriter();
     this.#end = this.#follow(options.stdin);
   }
 
@@ -87,6 +89,11 @@ export class Program {
     return { pid: this.pid, code, signal, stdout: this.stdout, stdoutBytes, stderr: this.stderr };
   }
 
+  /** Writes a line to the stdin of a program that was started with "open". */
+  async tell(line: string) {
+    await this.#input!.write(new TextEncoder().encode(`${line}\n`));
+  }
+
   kill(signal: Deno.Signal = "SIGKILL") {
     try {
       this.#child.kill(signal);
@@ -106,13 +113,14 @@ export class Program {
     }
   }
 
-  async #follow(stdin?: Uint8Array<ArrayBuffer>): Promise<Deno.CommandStatus> {
+  async #follow(stdin: ProgramOptions["stdin"]): Promise<Deno.CommandStatus> {
     const [status] = await Promise.all([
       this.#child.status,
       collect(this.#child.stdout, this.#stdout),
       collect(this.#child.stderr, this.#stderr),
-      stdin === undefined ? undefined : feed(this.#child.stdin, stdin),
+      stdin instanceof Uint8Array ? feed(this.#input!, stdin) : undefined,
     ]);
+    if (stdin === "open") await this.#input!.close().catch(() => {});
     this.ended = true;
     return status;
   }
@@ -122,11 +130,13 @@ async function collect(from: ReadableStream<Uint8Array<ArrayBuffer>>, to: Uint8A
   for await (const piece of from) to.push(piece);
 }
 
-async function feed(to: WritableStream<Uint8Array>, bytes: Uint8Array) {
-  const writer = to.getWriter();
+async function feed(
+  to: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>,
+  bytes: Uint8Array<ArrayBuffer>,
+) {
   try {
-    await writer.write(bytes);
-    await writer.close();
+    await to.write(bytes);
+    await to.close();
   } catch {
     // It ended without reading all: its exit code says whether that is a fault.
   }

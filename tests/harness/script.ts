@@ -1,0 +1,47 @@
+/** A process that does one socket operation after the other, as the test tells it to. */
+
+import { AssertionError } from "@std/assert";
+import { python, pythonProgram } from "./files.ts";
+import type { Lab, StartOptions } from "./lab.ts";
+import type { Program } from "./program.ts";
+import { patienceMs, until } from "./waiting.ts";
+
+export class Script {
+  #commands = 0;
+
+  private constructor(readonly program: Program) {}
+
+  static start(lab: Lab, name: string, options: StartOptions = {}): Script {
+    const words = [python!, "-u", pythonProgram("script.py")];
+    return new Script(lab.start(words, { preload: true, name, stdin: "open", ...options }));
+  }
+
+  get pid(): number {
+    return this.program.pid;
+  }
+
+  /** Tells it a command (programs/script.py lists them) and waits for its answer. */
+  async do(command: string, ms = patienceMs): Promise<string> {
+    return await (await this.begin(command))(ms);
+  }
+
+  /** Tells it a command; what is returned waits for the answer. */
+  async begin(command: string): Promise<(ms?: number) => Promise<string>> {
+    const number = ++this.#commands;
+    await this.program.tell(`${number} ${command}`);
+    return async (ms = patienceMs) => {
+      const pattern = new RegExp(`^${number} (ok|error)(?: (.*))?$`, "m");
+      const [, outcome, text] = await until(
+        `${this.program.name} to answer "${command}"`,
+        () => {
+          const answer = this.program.stdout.match(pattern);
+          if (!answer && this.program.ended) throw new Error(this.program.summary());
+          return answer;
+        },
+        { ms, lateNote: () => this.program.summary() },
+      );
+      if (outcome === "ok") return text ?? "";
+      throw new AssertionError(`${this.program.name}: "${command}" failed: ${text}`);
+    };
+  }
+}
