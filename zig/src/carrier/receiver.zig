@@ -24,6 +24,8 @@ pub fn Receiver(comptime Env: type) type {
         direction: *Direction,
         end: *RxEnd,
         ring: [*]const u8,
+        /// `base` as it was before `head` was loaded: what the fault base_before_head goes by.
+        early_base: u64 = 0,
 
         pub const Source = union(enum) {
             /// So many bytes lie in the ring.
@@ -53,7 +55,10 @@ pub fn Receiver(comptime Env: type) type {
         }
 
         /// Bytes published and not consumed; nonsense above ring_bytes.
-        pub inline fn ringBytes(self: *const Self) u64 {
+        pub inline fn ringBytes(self: *Self) u64 {
+            if (Env.faults.base_before_head) {
+                self.early_base = Env.load(.relaxed, &self.direction.base);
+            }
             return Env.load(.acquire_or_release, &self.direction.head) -% self.end.position;
         }
 
@@ -122,7 +127,10 @@ pub fn Receiver(comptime Env: type) type {
         /// read position on.
         pub inline fn copy(self: *const Self, skip: u64, target: []u8) void {
             // `base` is loaded after the acquire of `head` that showed these bytes.
-            const base = Env.load(.relaxed, &self.direction.base);
+            const base = if (Env.faults.base_before_head)
+                self.early_base
+            else
+                Env.load(.relaxed, &self.direction.base);
             const index = (self.end.position +% skip -% base) & mask;
             const first = @min(target.len, Env.ring_bytes - index);
             Env.copyOut(self.ring, index, target[0..first]);
@@ -180,7 +188,11 @@ pub fn Receiver(comptime Env: type) type {
                 .tcp, .tcp_final, _ => return true,
                 .ring => return false,
                 .switching => {
-                    if (now.want) return true;
+                    if (now.want) {
+                        // Nobody will answer the recall; what is left of it lies in the ring.
+                        _ = self.recallCancel();
+                        return false;
+                    }
                     const position = self.kernelPosition(kernel) orelse return true;
                     if (Env.faults.no_gap and now.position > position) {
                         _ = Env.cas(&self.direction.gate, now.word(), Gate.of(.ring, 0).word());
@@ -269,16 +281,17 @@ pub fn Receiver(comptime Env: type) type {
             return now.kind() == .tcp_final;
         }
 
-        /// Time is up: stay a reader of the ring. False: too late, the sender has begun to move.
+        /// Time is up: stay a reader with the library. False: too late, the sender has begun to
+        /// move. What it gave back may lie behind bytes that are still in the kernel, so this is an
+        /// ordinary SWITCH again, which `source` follows when everything before it has been read.
         pub fn recallCancel(self: *Self) bool {
             const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
             if (now.kind() != .switching or !now.want) return false;
-            const ring = Gate.of(.ring, 0).word();
+            const again = Gate.of(.switching, now.position).word();
             if (Env.faults.no_cancel_cas) {
-                Env.store(.acquire_or_release, &self.direction.gate, ring);
-            } else if (Env.cas(&self.direction.gate, now.word(), ring) != null) return false;
+                Env.store(.acquire_or_release, &self.direction.gate, again);
+            } else if (Env.cas(&self.direction.gate, now.word(), again) != null) return false;
             Env.store(.acquire_or_release, &self.direction.attn_flags, 0);
-            self.enterAt(now.position);
             return true;
         }
     };
