@@ -1,1 +1,210 @@
-pub fn main() void {}
+//! The exhaustive interleaving test of the carriers: the code of carrier/*.zig, the same source that
+//! libsd.so is built from, on a simulated machine (sim/machine.zig) whose every interleaving is
+//! visited (sim/explorer.zig). docs/VERIFICATION.md says what that proves and what it does not.
+//!
+//!   interleave                  everything: what must hold, and each fault, which must be found
+//!   interleave --quick          the short ones
+//!   interleave --trace          also print the way to each fault
+//!   interleave NAME...          only tests whose name contains one of these
+//!
+//! One line a test, 'N passed, N failed' at the end, exit code 0 only if none failed.
+
+const std = @import("std");
+const fiber = @import("sim/fiber.zig");
+const machine = @import("sim/machine.zig");
+const explorer = @import("sim/explorer.zig");
+const trace = @import("sim/trace.zig");
+const env = @import("sim/env.zig");
+const stream = @import("sim/stream.zig");
+const recall = @import("sim/recall.zig");
+const ready_rows = @import("sim/ready_rows.zig");
+const rewind = @import("sim/rewind.zig");
+const shared_end = @import("sim/shared_end.zig");
+
+const Test = struct {
+    scenario: explorer.Scenario,
+    /// Null: must hold. Else this fault is switched in and must be found.
+    fault: ?std.meta.FieldEnum(env.Faults) = null,
+    /// Takes seconds: left out by --quick.
+    long: bool = false,
+};
+
+const c2s = stream.Options{ .direction = .client_to_server, .bytes = 2, .leaves = 1 };
+const s2c = stream.Options{ .direction = .server_to_client, .bytes = 2, .leaves = 1 };
+const three_bytes = stream.Options{ .direction = .client_to_server, .bytes = 3, .leaves = 1 };
+const moves = stream.Options{
+    .direction = .client_to_server,
+    .bytes = 4,
+    .leaves = 2,
+    .kills = false,
+    .attached = true,
+};
+const sleeps = stream.Options{
+    .direction = .client_to_server,
+    .bytes = 3,
+    .kills = false,
+    .attached = true,
+    .silent_end = true,
+};
+
+const tests = [_]Test{
+    .{ .scenario = stream.scenario("stream client to server", .tso, c2s), .long = true },
+    .{ .scenario = stream.scenario("stream server to client", .tso, s2c), .long = true },
+    .{ .scenario = stream.scenario("moves there and back", .tso, moves) },
+    .{ .scenario = stream.scenario("moves there and back, weak", .weak, moves) },
+    .{ .scenario = stream.scenario("sleep and wake", .tso, sleeps) },
+    .{ .scenario = stream.scenario("sleep and wake, weak", .weak, sleeps) },
+    .{ .scenario = recall.scenario("recall", .tso) },
+    .{ .scenario = recall.scenario("recall, weak", .weak) },
+    .{ .scenario = ready_rows.scenario("ready rows", .tso), .long = true },
+    .{ .scenario = ready_rows.scenario("ready rows, weak", .weak), .long = true },
+    .{ .scenario = rewind.scenario("rewind", .tso) },
+    .{ .scenario = rewind.scenario("rewind, weak", .weak) },
+    .{ .scenario = shared_end.scenario("shared end", .tso), .long = true },
+    .{ .scenario = shared_end.scenario("shared end, weak", .weak), .long = true },
+
+    .{ .fault = .no_ack, .scenario = stream.scenario("stream", .tso, c2s) },
+    .{ .fault = .naive_eof, .scenario = stream.scenario("stream", .tso, c2s) },
+    .{ .fault = .no_gap, .scenario = stream.scenario("stream", .tso, c2s) },
+    .{ .fault = .no_rdhup, .scenario = stream.scenario("stream", .tso, c2s) },
+    .{ .fault = .no_kick, .scenario = stream.scenario("stream", .tso, c2s) },
+    .{ .fault = .no_give_back_wake, .scenario = stream.scenario("stream", .tso, three_bytes) },
+    .{ .fault = .no_recall_barrier, .scenario = recall.scenario("recall, weak", .weak) },
+    .{ .fault = .no_recall_wait, .scenario = recall.scenario("recall", .tso) },
+    .{ .fault = .no_unpublish, .scenario = recall.scenario("recall", .tso) },
+    .{ .fault = .no_cancel_cas, .scenario = recall.scenario("recall", .tso) },
+    .{ .fault = .no_producer_fence, .scenario = stream.scenario("sleep", .tso, sleeps) },
+    .{ .fault = .no_consumer_fence, .scenario = stream.scenario("sleep, weak", .weak, sleeps) },
+    .{ .fault = .no_consumer_fence, .scenario = ready_rows.scenario("ready rows", .tso) },
+    .{ .fault = .base_before_head, .scenario = rewind.scenario("rewind", .tso) },
+    .{ .fault = .eager_rewind, .scenario = rewind.scenario("rewind", .tso) },
+    .{ .fault = .producer_clears, .scenario = shared_end.scenario("shared end", .tso) },
+    .{ .fault = .head_first, .scenario = shared_end.scenario("shared end", .tso) },
+};
+
+comptime {
+    @setEvalBranchQuota(10_000);
+    for (std.enums.values(std.meta.FieldEnum(env.Faults))) |fault| {
+        for (tests) |t| {
+            if (t.fault == fault) break;
+        } else @compileError("no test looks for the fault " ++ @tagName(fault));
+    }
+}
+
+/// A search that breadth cannot finish goes on in depth, which needs less memory.
+const hunt_limits: explorer.Limits = .{ .states = 6_000_000, .bytes = 2 << 30 };
+const allocator = std.heap.c_allocator;
+
+const Arguments = struct {
+    quick: bool = false,
+    trace: bool = false,
+    names: [16][]const u8 = undefined,
+    name_count: usize = 0,
+
+    fn parse(given: std.process.Args) Arguments {
+        var arguments: Arguments = .{};
+        var iterator = given.iterate();
+        _ = iterator.skip();
+        while (iterator.next()) |argument| {
+            if (std.mem.eql(u8, argument, "--quick")) {
+                arguments.quick = true;
+            } else if (std.mem.eql(u8, argument, "--trace")) {
+                arguments.trace = true;
+            } else if (arguments.name_count < arguments.names.len) {
+                arguments.names[arguments.name_count] = argument;
+                arguments.name_count += 1;
+            }
+        }
+        return arguments;
+    }
+
+    fn selects(arguments: *const Arguments, t: *const Test, name: []const u8) bool {
+        if (arguments.quick and t.long) return false;
+        for (arguments.names[0..arguments.name_count]) |part| {
+            if (std.mem.find(u8, name, part) != null) return true;
+        }
+        return arguments.name_count == 0;
+    }
+};
+
+pub fn main(init: std.process.Init.Minimal) !u8 {
+    var buffer: [8192]u8 = undefined;
+    var threaded: std.Io.Threaded = .init_single_threaded;
+    var file = std.Io.File.stdout().writer(threaded.io(), &buffer);
+    const out = &file.interface;
+    if (!fiber.supported) {
+        try out.print("skip  the fibers of the interleaving test know x86-64 Linux only\n", .{});
+        try out.print("0 passed, 0 failed\n", .{});
+        try out.flush();
+        return 0;
+    }
+    const arguments: Arguments = .parse(init.args);
+    var passed: u32 = 0;
+    var failed: u32 = 0;
+    for (&tests) |*t| {
+        var name_buffer: [128]u8 = undefined;
+        const name = try testName(t, &name_buffer);
+        if (!arguments.selects(t, name)) continue;
+        if (try run(t, name, arguments.trace, out)) passed += 1 else failed += 1;
+        try out.flush();
+    }
+    if (passed + failed == 0) try out.print("no test has such a name\n", .{});
+    try out.print("{d} passed, {d} failed\n", .{ passed, failed });
+    try out.flush();
+    return if (failed == 0 and passed != 0) 0 else 1;
+}
+
+fn testName(t: *const Test, buffer: []u8) ![]const u8 {
+    const fault = t.fault orelse return std.fmt.bufPrint(buffer, "holds: {s}", .{t.scenario.name});
+    return std.fmt.bufPrint(buffer, "finds: {t} in {s}", .{ fault, t.scenario.name });
+}
+
+/// True when the test passed.
+fn run(t: *const Test, name: []const u8, show_trace: bool, out: *std.Io.Writer) !bool {
+    setFault(t.fault);
+    const started = nowSeconds();
+    const result = if (t.fault == null) try explorer.prove(allocator, &t.scenario, .{}) else try hunt(t);
+    defer allocator.free(result.path);
+    const seconds = nowSeconds() - started;
+    const violated = result.verdict == .violated;
+    const ok = if (t.fault == null) result.verdict == .holds else violated;
+    try out.print("{s:<7} {s:<46} {d:>9} states {d:>6.1}s", .{
+        if (ok) "ok" else "FAILED",
+        name,
+        result.states,
+        seconds,
+    });
+    if (violated) try out.print("  after {d} steps: {s}", .{ result.path.len, result.verdict.violated });
+    if (!ok and !violated) try out.print("  {t}", .{result.verdict});
+    try out.print("\n", .{});
+    if (violated and (show_trace or !ok)) try trace.print(out, &t.scenario, result.path);
+    return ok;
+}
+
+fn hunt(t: *const Test) !explorer.Result {
+    const result = try explorer.hunt(allocator, &t.scenario, hunt_limits);
+    if (result.verdict == .violated) return result;
+    return explorer.prove(allocator, &t.scenario, .{});
+}
+
+fn setFault(fault: ?std.meta.FieldEnum(env.Faults)) void {
+    env.active = .{};
+    const wanted = fault orelse return;
+    inline for (@typeInfo(env.Faults).@"struct".field_names) |name| {
+        if (std.mem.eql(u8, name, @tagName(wanted))) @field(env.active, name) = true;
+    }
+}
+
+fn nowSeconds() f64 {
+    var time: std.os.linux.timespec = undefined;
+    _ = std.os.linux.clock_gettime(.MONOTONIC, &time);
+    return @as(f64, @floatFromInt(time.sec)) + @as(f64, @floatFromInt(time.nsec)) / 1e9;
+}
+
+/// A panic of the code under test (an overflow, an index out of bounds) is a violation.
+pub const panic = std.debug.FullPanic(onPanic);
+
+fn onPanic(message: []const u8, return_address: ?usize) noreturn {
+    if (machine.isOnFiber()) machine.failWith(message);
+    std.debug.defaultPanic(message, return_address);
+}

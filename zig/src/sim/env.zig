@@ -1,0 +1,63 @@
+//! The environment in which the carrier code runs here instead of `carrier/native.zig`: the same
+//! operations, but on the simulated machine, and with faults that can be switched in.
+
+const machine = @import("machine.zig");
+const native = @import("../carrier/native.zig");
+
+pub const Faults = native.Faults;
+
+/// The fault under test; none while something is to hold.
+pub var active: Faults = .{};
+
+pub const Sizes = struct { ring_bytes: u64, hot_window_bytes: u64 };
+
+pub fn SimEnv(comptime sizes: Sizes) type {
+    return struct {
+        pub const ring_bytes: u64 = sizes.ring_bytes;
+        pub const hot_window_bytes: u64 = sizes.hot_window_bytes;
+        pub const faults: *const Faults = &active;
+
+        pub const Order = native.Native.Order;
+
+        pub fn load(comptime _: Order, word: *const u64) u64 {
+            return machine.load(u64, word);
+        }
+
+        pub fn store(comptime order: Order, word: *u64, value: u64) void {
+            machine.store(u64, word, value, order == .acquire_or_release);
+        }
+
+        pub fn cas(word: *u64, expected: u64, new: u64) ?u64 {
+            const old = machine.modify(word, .{ .cas = .{ .expected = expected, .new = new } });
+            return if (old == expected) null else old;
+        }
+
+        pub fn exchange(word: *u64, new: u64) u64 {
+            return machine.modify(word, .{ .exchange = new });
+        }
+
+        pub fn bitOr(word: *u64, bits: u64) u64 {
+            return machine.modify(word, .{ .bit_or = bits });
+        }
+
+        pub fn fence() void {
+            machine.fence();
+        }
+
+        pub fn copyIn(ring: [*]u8, index: u64, source: []const u8) void {
+            checkRange(index, source.len);
+            for (source, index..) |byte, i| machine.store(u8, &ring[i], byte, false);
+        }
+
+        pub fn copyOut(ring: [*]const u8, index: u64, target: []u8) void {
+            checkRange(index, target.len);
+            for (target, index..) |*byte, i| byte.* = @truncate(machine.load(u8, &ring[i]));
+        }
+
+        fn checkRange(index: u64, len: u64) void {
+            if (index < ring_bytes and len <= ring_bytes - index) return;
+            if (index <= ring_bytes and len == 0) return;
+            machine.fail("copies {d} bytes at index {d} of a ring of {d}", .{ len, index, ring_bytes });
+        }
+    };
+}
