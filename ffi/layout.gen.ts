@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 12416088617650929351n;
+export const layoutHash = 17359818407965479621n;
 
 export const structs = {
   Endpoint: {
@@ -394,7 +394,7 @@ export const constants = {
   arenaSlotsMin: 64,
   arenaSlotsMax: 16384,
   ringBytes: 262144,
-  linksMax: 1024,
+  monitorLinksMax: 256,
   registryListeners: 4096,
   registryProcesses: 4096,
   registryFlagDraining: 1,

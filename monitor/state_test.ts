@@ -315,7 +315,7 @@ Deno.test("listening once more brings no second link", () => {
   assertEquals(kinds(world.listen(1)), ["listening"]);
 });
 
-Deno.test("a link number is never used twice in an arena", () => {
+Deno.test("a link number is used again only when there is no fresh one", () => {
   const world = pair();
   world.join(3);
   world.listen(3);
@@ -325,6 +325,19 @@ Deno.test("a link number is never used twice in an arena", () => {
   const link = sends(world.listen(4)).find(({ reply }) => reply.type === "link")!;
   assert(link.reply.type === "link");
   assertEquals(link.reply.body.link, 3);
+  world.state.arenas.get(1)!.nextLink = constants.monitorLinksMax;
+  world.join(5);
+  const again = sends(world.listen(5)).find(({ reply }) => reply.type === "link")!;
+  assert(again.reply.type === "link");
+  assertEquals(again.reply.body.link, 2);
+});
+
+Deno.test("a worker for whom no link is left is not introduced", () => {
+  const world = pair();
+  world.connect(2, 1);
+  world.state.arenas.get(1)!.nextLink = constants.monitorLinksMax;
+  world.join(3);
+  assertEquals(kinds(world.listen(3)), ["listening"]);
 });
 
 Deno.test("one process may be client and worker of the same arena", () => {

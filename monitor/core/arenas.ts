@@ -48,6 +48,7 @@ export function connect(state: State, client: Client, event: EventOf<"connect">)
     sequence,
     made: false,
     nextLink: 1,
+    freeLinks: [],
     workers: new Map(),
   };
   state.arenas.set(arena.number, arena);
@@ -147,10 +148,10 @@ export function arenaFailed(state: State, event: EventOf<"arena_failed">): Actio
 export function introduce(state: State, arena: Arena, worker: Client): Action[] {
   if (!arena.made || arena.workers.has(worker.id)) return [];
   const client = state.clients.get(arena.client)!;
-  if (arena.nextLink >= constants.linksMax) {
+  const link = takeLink(arena);
+  if (link === undefined) {
     return [log("warn", `arena ${arena.number} has no link left for ${nameOf(worker)}`)];
   }
-  const link = arena.nextLink++;
   const channel = state.nextChannel++;
   arena.workers.set(worker.id, link);
   worker.served.add(arena.number);
@@ -169,6 +170,11 @@ export function introduce(state: State, arena: Arena, worker: Client): Action[] 
       [toWorker],
     ),
   ];
+}
+
+/** As late as possible again: the client may still look at connections of a worker that died. */
+function takeLink(arena: Arena): number | undefined {
+  return arena.nextLink < constants.monitorLinksMax ? arena.nextLink++ : arena.freeLinks.shift();
 }
 
 function arenaBody(arena: Arena, side: 0 | 1, link: number, peer: Client) {
@@ -193,6 +199,7 @@ export function abandonArenas(state: State, client: Client): Action[] {
 export function leaveArenas(state: State, worker: Client): Action[] {
   return [...worker.served].flatMap((number) => {
     const arena = state.arenas.get(number)!;
+    arena.freeLinks.push(arena.workers.get(worker.id)!);
     arena.workers.delete(worker.id);
     worker.served.delete(number);
     return releaseIfUnserved(state, arena);

@@ -57,8 +57,10 @@ export interface Arena {
   /** Of the CONNECT that asked for it. */
   readonly sequence: number;
   made: boolean;
-  /** Link numbers count from 1; a number is never used twice. */
+  /** The next fresh link number; they count from 1. */
   nextLink: number;
+  /** Numbers of workers that are gone, oldest first: used again when no fresh one is left. */
+  readonly freeLinks: number[];
   /** Worker to its link. */
   readonly workers: Map<number, number>;
 }

@@ -55,7 +55,7 @@ const values = .{
     .{ "arenaSlotsMin", u32, constants.arena_slots_min },
     .{ "arenaSlotsMax", u32, constants.arena_slots_max },
     .{ "ringBytes", u32, constants.ring_bytes },
-    .{ "linksMax", u32, constants.links_max },
+    .{ "monitorLinksMax", u32, constants.monitor_links_max },
     .{ "registryListeners", u32, constants.registry_listeners },
     .{ "registryProcesses", u32, constants.registry_processes },
     .{ "registryFlagDraining", u32, layout.registry_flag_draining },
