@@ -199,20 +199,12 @@ pub fn populateSlot(a: *Arena, index: u32, direction: u1) bool {
         ends.populate(a.ring(index, direction), constants.hot_window_bytes);
 }
 
-/// Ends an offer that nobody took; one taken meanwhile is closed like any other.
-pub fn withdraw(c: *Conn) void {
-    var state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
-    if (state.tag == @intFromEnum(layout.SlotTag.offered)) {
-        var freed = state;
-        freed.tag = @intFromEnum(layout.SlotTag.free);
-        freed.generation +%= 1;
-        if (@cmpxchgStrong(u64, &c.slot.state, @bitCast(state), @bitCast(freed), .acq_rel, .acquire) == null) {
-            unbind(c);
-            return;
-        }
-        state = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
-    }
-    releaseSlot(c);
+/// Takes an offer back that nobody has taken. False: it was taken.
+pub fn withdraw(c: *Conn) bool {
+    const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+    if (state.tag != @intFromEnum(layout.SlotTag.offered)) return false;
+    const free: layout.SlotState = .{ .generation = state.generation +% 1 };
+    return @cmpxchgStrong(u64, &c.slot.state, @bitCast(state), @bitCast(free), .acq_rel, .acquire) == null;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -221,6 +213,8 @@ pub fn withdraw(c: *Conn) void {
 /// Marks our half closed; whoever closes second cleans the slot for its next use.
 pub fn releaseSlot(c: *Conn) void {
     const a = c.arena;
+    defer unbind(c);
+    if (a.side == 0 and withdraw(c)) return;
     @atomicStore(u64, &c.tx_direction.high_water, c.end.tx.high_water, .release);
     while (true) {
         const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
@@ -233,7 +227,6 @@ pub fn releaseSlot(c: *Conn) void {
         if (closed.client_closed and closed.server_closed) clean(a, c.slot_index, closed);
         break;
     }
-    unbind(c);
 }
 
 pub fn unbind(c: *Conn) void {

@@ -2,8 +2,8 @@
 //! `layout.End` (siblings by fork) and `layout.Slot` (the peer); this struct holds the pointers to
 //! them and what is private: descriptor, flags, spin state, epoll registrations.
 //!
-//! Life: `track` after connect or accept; undecided -> offered -> attached (negotiate.zig), or
-//! plain at any time; `unref` on close. Objects are type-stable (pool.zig): a thread that looked one
+//! Life: `track` after connect or accept; undecided -> attached (negotiate.zig; a client attaches
+//! when it offers, a server when it adopts), or plain at any time; `unref` on close. Objects are type-stable (pool.zig): a thread that looked one
 //! up and lost the race with close finds `generation` changed, under the lock it took.
 
 const std = @import("std");
@@ -72,10 +72,7 @@ pub const Conn = struct {
 
     /// The arena it has a slot in, once it has one.
     pub fn arenaOrNull(c: *const Conn) ?*arena_module.Arena {
-        return switch (c.stateOf()) {
-            .offered, .attached => c.arena,
-            else => null,
-        };
+        return if (c.isAttached()) c.arena else null;
     }
 
     pub fn stateOf(c: *const Conn) layout.EndState {
@@ -318,12 +315,11 @@ fn finish(c: *Conn) void {
     const tx = c.lockTx();
     const rx = c.lockRx();
     const was = c.stateOf();
-    if (was == .attached or was == .offered) @atomicStore(u32, &c.state, @intFromEnum(layout.EndState.plain), .release);
+    if (was == .attached) @atomicStore(u32, &c.state, @intFromEnum(layout.EndState.plain), .release);
     if (rx) |held| c.unlockRx(held);
     if (tx) |held| c.unlockTx(held);
     switch (was) {
         .attached => if (last) closeSlot(c) else arena_module.unbind(c),
-        .offered => if (last) arena_module.withdraw(c) else arena_module.unbind(c),
         else => {},
     }
     _ = @atomicRmw(u32, &c.end.holders, .Sub, 1, .acq_rel);

@@ -8,6 +8,7 @@ const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
 const conn_module = @import("conn.zig");
+const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
@@ -30,12 +31,12 @@ pub fn releaseSurvivors(reason: Reason) void {
 pub fn release(c: *Conn, reason: Reason) void {
     switch (c.stateOf()) {
         .undecided => conn_module.makePlain(c, reason),
-        .offered => {
-            // Adopted in this moment? Then it is attached and moves like any other.
-            arena_module.withdraw(c);
-            conn_module.makePlain(c, reason);
-        },
         .attached => {
+            if (c.role == .client and arena_module.withdraw(c)) {
+                epoll.detach(c);
+                arena_module.unbind(c);
+                return conn_module.makePlain(c, reason);
+            }
             if (!releaseTx(c, reason) or !releaseRx(c)) return giveUp(c);
             c.setReason(reason);
         },

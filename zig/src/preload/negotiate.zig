@@ -31,7 +31,6 @@ pub inline fn step(c: *Conn) void {
     c.calls +%= 1;
     switch (c.stateOf()) {
         .undecided => if (c.role == .server or c.calls >= c.next_attempt) stepSlow(c),
-        .offered => stepOffered(c),
         else => {},
     }
 }
@@ -65,8 +64,14 @@ fn clientStep(c: *Conn) void {
             if (a.side != 0 or a.group != group or a.dead or a.needs_link) continue;
             have_any = true;
             const index = arena_module.claim(a, &tuple) orelse continue;
-            return offer(c, a, index, &tuple);
+            if (offer(c, a, index, &tuple)) break;
+            return;
         }
+    }
+    if (c.isAttached()) {
+        kickLocal(c);
+        epoll.attach(c);
+        return;
     }
     const reason = control.requestArena(group, have_any);
     if (reason == .arena_pending) soon(c, reason) else later(c, if (have_any) .arena_full else reason);
@@ -97,11 +102,12 @@ fn onThisHost(c: *const Conn) bool {
         std.mem.eql(u8, &c.end.local.address, &c.end.peer.address);
 }
 
-fn offer(c: *Conn, a: *Arena, index: u32, tuple: *const layout.Tuple) void {
+fn offer(c: *Conn, a: *Arena, index: u32, tuple: *const layout.Tuple) bool {
     const slot = a.slot(index);
     if (!arena_module.populateSlot(a, index, layout.client_to_server)) {
         setTag(slot, .free);
-        return later(c, .no_memory);
+        later(c, .no_memory);
+        return false;
     }
     slot.cookie = c.end.cookie;
     slot.netns = c.end.netns;
@@ -112,13 +118,16 @@ fn offer(c: *Conn, a: *Arena, index: u32, tuple: *const layout.Tuple) void {
     const state: layout.SlotState = @bitCast(slot.state);
     c.end.generation = state.generation;
     conn_module.readModes(c);
+    // From here on we sleep with our words armed: the server may adopt and enter the ring at once.
+    @atomicStore(u32, &c.state, @intFromEnum(layout.EndState.attached), .release);
+    @atomicStore(u32, &c.end.state, @intFromEnum(layout.EndState.offered), .release);
     c.setReason(.offered);
-    c.setState(.offered);
     // Release: who sees OFFERED sees the identity above. Then the counter that servers compare.
     setTag(slot, .offered);
     _ = @atomicRmw(u64, &a.header().offers, .Add, 1, .acq_rel);
     ends.count("offers_made");
     log.debug("fd {d}: offered slot {d} of arena {d}", .{ c.fd, index, a.id });
+    return true;
 }
 
 fn setTag(slot: *layout.Slot, tag: layout.SlotTag) void {
@@ -127,10 +136,18 @@ fn setTag(slot: *layout.Slot, tag: layout.SlotTag) void {
     @atomicStore(u64, &slot.state, @bitCast(state), .release);
 }
 
-noinline fn stepOffered(c: *Conn) void {
+/// The server has taken the offer: our direction may enter the ring. (Its own direction may have
+/// done so already; reading follows the gate.)
+pub fn adoptionSeen(c: *Conn) bool {
+    const known = @atomicLoad(u32, &c.end.state, .monotonic);
+    if (known == @intFromEnum(layout.EndState.attached)) return true;
     const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
-    if (state.tag != @intFromEnum(layout.SlotTag.adopted)) return;
-    attach(c);
+    if (state.tag != @intFromEnum(layout.SlotTag.adopted)) return false;
+    @atomicStore(u32, &c.end.state, @intFromEnum(layout.EndState.attached), .release);
+    c.setReason(.none);
+    ends.count("accelerated_count");
+    log.debug("fd {d}: adopted by link {d}", .{ c.fd, state.server_link });
+    return true;
 }
 
 // ---------------------------------------------------------------------------------------------

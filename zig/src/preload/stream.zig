@@ -371,6 +371,7 @@ noinline fn recalled(c: *Conn, s: *conn_module.Sender, b: *Buffers, start: Buffe
 
 fn enter(c: *Conn, s: *conn_module.Sender) bool {
     if (c.end.tx.flags & conn_module.flag_stay != 0) return false;
+    if (!negotiate.adoptionSeen(c)) return false;
     if (!s.enter(c.kernel())) return false;
     ends.count("moves_to_ring");
     epoll.carrierChanged(c, true);

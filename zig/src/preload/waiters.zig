@@ -112,14 +112,15 @@ fn assignNumber(w: *Waiter) bool {
 pub fn prepare(w: *Waiter, a: *Arena, server_link: u16) bool {
     links.announceChild(a);
     // The message about an adopting worker lies in our control socket since before it adopted.
-    if (a.side == 0 and !links.isKnown(a, server_link)) control.process();
+    if (a.side == 0 and server_link != 0 and !links.isKnown(a, server_link)) control.process();
     const guard = links.mutex.lock();
     if (!guard.ok()) return false;
     defer guard.unlock();
     var sound = true;
     var at = a.links;
     while (at) |l| : (at = l.next) {
-        const relevant = a.side == 1 or l.link == server_link or l.from_fork;
+        // An offer that is still open (link 0) may be adopted by any of them.
+        const relevant = a.side == 1 or server_link == 0 or l.link == server_link or l.from_fork;
         if (!relevant or l.dead) continue;
         if (!introduce(w, l)) sound = false;
     }
