@@ -113,12 +113,12 @@ pub fn Receiver(comptime Env: type) type {
         }
 
         fn noteTcp(self: *Self) void {
-            self.end.carried += self.end.position - self.end.entered;
+            self.end.carried +%= self.end.position -% self.end.entered;
             self.end.carrier = @intFromEnum(layout.Carrier.tcp);
         }
 
         fn kernelPosition(self: *const Self, kernel: anytype) ?u64 {
-            return (kernel.receivePosition() orelse return null) + self.end.carried;
+            return (kernel.receivePosition() orelse return null) +% self.end.carried;
         }
 
         // -- reading -------------------------------------------------------------------------
@@ -149,7 +149,7 @@ pub fn Receiver(comptime Env: type) type {
 
         /// Frees `n` consumed bytes and rings a sender that sleeps for space.
         pub inline fn consume(self: *Self, n: u64, bells: anytype) void {
-            const position = self.end.position + n;
+            const position = self.end.position +% n;
             self.end.position = position;
             // Release pairs with the sender's acquire of tail: our copy is done.
             Env.store(.acquire_or_release, &self.direction.tail, position);

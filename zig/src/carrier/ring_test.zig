@@ -146,6 +146,32 @@ test "request-response traffic stays in the hot window" {
     try std.testing.expect(pair.tx.high_water <= Native.hot_window_bytes);
 }
 
+test "messages that divide the hot window stay in it too" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    for (0..10_000) |_| {
+        _ = try pair.send(64);
+        try std.testing.expectEqual(64, try pair.receive(4096));
+    }
+    try std.testing.expect(pair.tx.high_water <= Native.hot_window_bytes);
+}
+
+test "a head that the peer moved behind our entry is noticed, not computed with" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    _ = try pair.send(5000); // over tcp: the ring begins at 5000
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    try std.testing.expectEqual(5000, try pair.receive(5000));
+    try std.testing.expectEqual(0, try pair.receive(1)); // acknowledges
+    pair.direction.head = 4999;
+    var lied_to = pair.sender();
+    try std.testing.expectEqual(null, lied_to.space(1));
+    try std.testing.expect(lied_to.leave(&pair.kernel, NoBells{}) == .corrupt);
+}
+
 test "a full ring refuses more and a peer's impossible tail is noticed" {
     var pair = try Pair.init();
     defer pair.deinit();

@@ -25,6 +25,8 @@ pub fn Sender(comptime Env: type) type {
     return struct {
         const Self = @This();
         const mask = Env.ring_bytes - 1;
+        /// No honest stream carries more in one stay in the ring.
+        const interval_bytes_max = 1 << 59;
 
         direction: *Direction,
         end: *TxEnd,
@@ -64,7 +66,8 @@ pub fn Sender(comptime Env: type) type {
         /// `tail` is impossible.
         pub inline fn space(self: *Self, wanted: u64) ?u64 {
             var used = self.head -% self.end.cached_tail;
-            if (used + wanted > Env.ring_bytes) {
+            // Saturating: `head` lies in shared memory, so a liar can make `used` anything.
+            if (used +| wanted > Env.ring_bytes) {
                 // Acquire pairs with the receiver's release of tail: its copy out is finished
                 // before we overwrite.
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
@@ -85,7 +88,7 @@ pub fn Sender(comptime Env: type) type {
         pub inline fn append(self: *Self, bytes: []const u8) void {
             self.rewindIfEmpty(bytes.len);
             if (Env.faults.head_first) {
-                Env.store(.acquire_or_release, &self.direction.head, self.head + bytes.len);
+                Env.store(.acquire_or_release, &self.direction.head, self.head +% bytes.len);
             }
             const base = Env.load(.relaxed, &self.direction.base);
             const index = (self.head -% base) & mask;
@@ -97,7 +100,7 @@ pub fn Sender(comptime Env: type) type {
             }
             const top: u32 = @intCast(@min(index + bytes.len, Env.ring_bytes));
             if (top > self.end.high_water) self.end.high_water = top;
-            self.head += bytes.len;
+            self.head +%= bytes.len;
         }
 
         /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
@@ -107,7 +110,8 @@ pub fn Sender(comptime Env: type) type {
             const base = Env.load(.relaxed, &self.direction.base);
             const index = (self.head -% base) & mask;
             const window = Env.hot_window_bytes;
-            if (index == 0 or index / window == (index + len - 1) / window) return;
+            // The byte before this one and the last new one in one window: nothing is left behind.
+            if (index == 0 or (index - 1) / window == (index + len - 1) / window) return;
             if (self.head != Env.load(.relaxed, &self.direction.head)) return; // unpublished bytes
             if (!Env.faults.eager_rewind) {
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
@@ -138,7 +142,7 @@ pub fn Sender(comptime Env: type) type {
             const now = Gate.from(Env.load(.acquire_or_release, &direction.gate));
             if (now.kind() != .tcp) return false;
             if (!Env.faults.no_rdhup and kernel.ending()) return false;
-            const position = (kernel.sendPosition() orelse return false) + self.end.carried;
+            const position = (kernel.sendPosition() orelse return false) +% self.end.carried;
             Env.store(.relaxed, &direction.down, Direction.open_ended);
             Env.store(.relaxed, &direction.base, position);
             Env.store(.relaxed, &direction.tail, position);
@@ -158,6 +162,7 @@ pub fn Sender(comptime Env: type) type {
         /// Ring to TCP (PROTOCOL rule 7, and M2 rule 5 when the receiver wants its bytes back).
         /// Nothing appended may be unpublished.
         pub fn leave(self: *Self, kernel: anytype, bells: anytype) Moved {
+            if (self.head -% self.end.entered > interval_bytes_max) return .corrupt;
             while (true) {
                 const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
                 switch (now.kind()) {
@@ -178,7 +183,7 @@ pub fn Sender(comptime Env: type) type {
         fn leaveAcknowledged(self: *Self) Moved {
             // Release: who sees `down` sees all of [.., down) published.
             Env.store(.acquire_or_release, &self.direction.down, self.head);
-            self.end.carried += self.head - self.end.entered;
+            self.end.carried +%= self.head -% self.end.entered;
             self.toTcp();
             return .tcp;
         }
@@ -188,11 +193,11 @@ pub fn Sender(comptime Env: type) type {
         /// are given back to the ring.
         fn moveBack(self: *Self, was: Gate, kernel: anytype, bells: anytype) Moved {
             const start: u64 = was.position;
-            if (self.head -% start > Env.ring_bytes or start -% self.end.entered > (1 << 59)) {
+            if (self.head -% start > Env.ring_bytes or start -% self.end.entered > interval_bytes_max) {
                 return .corrupt;
             }
             const sent_to = self.sendRange(start, kernel);
-            self.end.carried += start - self.end.entered;
+            self.end.carried +%= start -% self.end.entered;
             self.end.entered = sent_to;
             if (sent_to != self.head and was.want and !Env.faults.no_unpublish) {
                 self.head = @max(self.call_start, sent_to);
