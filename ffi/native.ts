@@ -8,7 +8,7 @@ import { checked, errnoName, NativeError } from "./error.ts";
 import { constants, layoutHash } from "./layout.gen.ts";
 import { Poller } from "./poller.ts";
 import { Registry } from "./registry.ts";
-import { readStruct, sizeOf, structBuffer, type StructValue } from "./struct.ts";
+import { readStruct, readStructs, structBuffer, type StructValue } from "./struct.ts";
 import { symbols } from "./symbols.ts";
 
 export type NativeLibrary = Deno.DynamicLibrary<typeof symbols>;
@@ -144,17 +144,15 @@ export class Native implements Disposable {
     return readStruct("TableTotals", totals);
   }
 
-  /** Connections of an end table, at most `max`. */
-  readEnds(fd: number, max: number = constants.endCapacity): EndRecord[] {
-    const size = sizeOf("EndRecord");
+  /** Connections of an end table, at most `max`: copied now, taken apart as they are asked for. */
+  readEnds(fd: number, max: number = constants.endCapacity): Iterable<EndRecord> {
     let capacity = Math.min(64, max);
     while (true) {
       const buffer = structBuffer("EndRecord", capacity);
       const status = this.#library.symbols.sd_end_table_read(fd, buffer, BigInt(capacity));
       const count = checked(status, "read an end table");
       if (count <= capacity || capacity >= max) {
-        const length = Math.min(count, capacity);
-        return Array.from({ length }, (_, i) => readStruct("EndRecord", buffer, i * size));
+        return readStructs("EndRecord", buffer, Math.min(count, capacity));
       }
       capacity = Math.min(max, count + 64);
     }

@@ -138,7 +138,7 @@ Deno.test(
     const table = native.createMemory(constants.endTableBytes);
     native.checkEndTable(table, constants.endTableBytes);
     assertEquals(native.readTotals(table).closed_count, 0n);
-    assertEquals(native.readEnds(table), []);
+    assertEquals([...native.readEnds(table)], []);
     const small = native.createMemory(4096n);
     const error = assertThrows(() => native.checkEndTable(small, constants.endTableBytes));
     assertEquals((error as NativeError).code, "EINVAL");

@@ -46,40 +46,58 @@ export function readStruct<N extends StructName>(
   offset = 0,
 ): StructValue<N> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return readFields(name, view, offset) as StructValue<N>;
+  return readerOf(name)(view, offset) as StructValue<N>;
 }
 
-function readFields(name: StructName, view: DataView, base: number): Record<string, unknown> {
-  const value: Record<string, unknown> = {};
-  for (const [key, field] of Object.entries<Field>(structs[name].fields)) {
-    value[key] = readField(field, view, base + field.offset);
-  }
-  return value;
+/** Several of them, one after the other. */
+export function* readStructs<N extends StructName>(
+  name: N,
+  bytes: Uint8Array,
+  count: number,
+): Generator<StructValue<N>> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const read = readerOf(name);
+  for (let i = 0; i < count; i++) yield read(view, i * sizeOf(name)) as StructValue<N>;
 }
 
-function readField(field: Field, view: DataView, at: number): unknown {
-  if (field.type in scalarBytes) return readScalar(field.type, view, at);
-  if (field.type !== "array") return readFields(field.type as StructName, view, at);
+type Reader = (view: DataView, at: number) => unknown;
+
+const scalarReaders: Record<string, Reader> = {
+  u8: (view, at) => view.getUint8(at),
+  u16: (view, at) => view.getUint16(at, true),
+  u32: (view, at) => view.getUint32(at, true),
+  i32: (view, at) => view.getInt32(at, true),
+  u64: (view, at) => view.getBigUint64(at, true),
+};
+
+/** Made once for each struct: listings read tens of thousands of them. */
+const structReaders = new Map<StructName, Reader>();
+
+function readerOf(name: StructName): Reader {
+  const known = structReaders.get(name);
+  if (known) return known;
+  const fields = Object.entries<Field>(structs[name].fields)
+    .map(([key, field]) => ({ key, offset: field.offset, read: fieldReader(field) }));
+  const reader: Reader = (view, base) => {
+    const value: Record<string, unknown> = {};
+    for (const { key, offset, read } of fields) value[key] = read(view, base + offset);
+    return value;
+  };
+  structReaders.set(name, reader);
+  return reader;
+}
+
+function fieldReader(field: Field): Reader {
+  const scalar = scalarReaders[field.type];
+  if (scalar) return scalar;
+  if (field.type !== "array") return readerOf(field.type as StructName);
   const { of, count } = field as Required<Field>;
-  if (of === "u8") return new Uint8Array(view.buffer, view.byteOffset + at, count).slice();
-  return Array.from({ length: count }, (_, i) => readScalar(of, view, at + i * scalarBytes[of]));
-}
-
-function readScalar(type: string, view: DataView, at: number): number | bigint {
-  switch (type) {
-    case "u8":
-      return view.getUint8(at);
-    case "u16":
-      return view.getUint16(at, true);
-    case "u32":
-      return view.getUint32(at, true);
-    case "i32":
-      return view.getInt32(at, true);
-    case "u64":
-      return view.getBigUint64(at, true);
-    default:
-      throw new TypeError(`layout.gen.ts has a field of type "${type}", unknown to struct.ts`);
+  if (of === "u8") {
+    return (view, at) => new Uint8Array(view.buffer, view.byteOffset + at, count).slice();
   }
+  const read = scalarReaders[of];
+  return (view, at) =>
+    Array.from({ length: count }, (_, i) => read(view, at + i * scalarBytes[of]));
 }
 
 /** Writes the given fields; the others keep what the buffer holds. */

@@ -3,14 +3,14 @@
 import type { Endpoint } from "../ffi/registry.ts";
 
 export function formatAddress(endpoint: Endpoint): string {
-  const { address, family } = endpoint;
-  if (family === 4 || isMapped(address)) return address.slice(12).join(".");
-  return formatIpv6(address);
+  const { address: bytes, family } = endpoint;
+  if (family !== 4 && !isMapped(bytes)) return formatIpv6(bytes);
+  return `${bytes[12]}.${bytes[13]}.${bytes[14]}.${bytes[15]}`;
 }
 
 function isMapped(address: Uint8Array): boolean {
-  return address.slice(0, 10).every((byte) => byte === 0) && address[10] === 0xff &&
-    address[11] === 0xff;
+  const isPrefix = (byte: number, i: number) => i >= 12 || byte === (i < 10 ? 0 : 0xff);
+  return address.every(isPrefix);
 }
 
 /** RFC 5952: lower case, no leading zeros, the first longest run of zero groups left out. */

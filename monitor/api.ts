@@ -9,7 +9,13 @@
 
 import type { Logger } from "./log.ts";
 import { formatMetrics } from "./metrics.ts";
-import { collectTotals, connectionReports, processReports, totalsReport } from "./report.ts";
+import {
+  collectTotals,
+  connectionCount,
+  connectionReports,
+  processReports,
+  totalsReport,
+} from "./report.ts";
 import type { Server } from "./server.ts";
 import { version } from "./version.ts";
 
@@ -117,7 +123,7 @@ class ApiHandler {
       control_socket: controlSocket,
       draining: state.draining,
       processes: [...state.clients.values()].filter((c) => c.phase === "registered").length,
-      connections: (await connectionReports(server)).length,
+      connections: await connectionCount(server),
       version,
       generation: state.generation.toString(16),
     });
@@ -141,7 +147,7 @@ class ApiHandler {
       uptimeSec: this.#uptimeSec,
       version,
       requests: this.#requests + server.state.counts.pings,
-      connections: (await connectionReports(server)).length,
+      connections: await connectionCount(server),
     });
     return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4" } });
   }

@@ -67,19 +67,33 @@ export function reasonName(number: number): string {
 }
 
 /** Joins ends to connections, in the order in which they are met first. */
-export function joinEnds(ends: Iterable<OwnedEnd>): ConnectionReport[] {
-  const pairs = new Map<string, Pair[]>();
-  for (const owned of ends) {
+export class ConnectionJoiner {
+  readonly #pairs: Pair[] = [];
+  readonly #byKey = new Map<string, Pair[]>();
+
+  add(owned: OwnedEnd): void {
     const key = keyOf(owned.end);
-    const known = pairs.get(key) ?? [];
-    if (known.length === 0) pairs.set(key, known);
+    const known = this.#byKey.get(key);
     const side = owned.end.role === Role.client ? "client" : "server";
     // A forked sibling may track the same end: then it has a row of its own.
-    const free = known.find((pair) => !pair[side]);
-    if (free) free[side] = owned;
-    else known.push({ [side]: owned });
+    const free = known?.find((pair) => !pair[side]);
+    if (free) {
+      free[side] = owned;
+      return;
+    }
+    const pair = { [side]: owned };
+    this.#pairs.push(pair);
+    if (known) known.push(pair);
+    else this.#byKey.set(key, [pair]);
   }
-  return [...pairs.values()].flat().map(report);
+
+  get count(): number {
+    return this.#pairs.length;
+  }
+
+  *reports(): Generator<ConnectionReport> {
+    for (const pair of this.#pairs) yield report(pair);
+  }
 }
 
 function keyOf(end: EndRecord): string {
@@ -90,15 +104,17 @@ function keyOf(end: EndRecord): string {
 }
 
 function endpointKey(endpoint: Endpoint): string {
-  return `${endpoint.address.join(".")}/${endpoint.port}`;
+  const bytes = endpoint.address as unknown as number[];
+  return `${String.fromCharCode.apply(null, bytes)}/${endpoint.port}`;
 }
 
 function report({ client, server }: Pair): ConnectionReport {
   const known = (client ?? server)!;
+  const state = jointState(client?.end, server?.end);
   const withArena = [client, server].find((owned) => owned && owned.end.arena_id !== 0n);
   return {
-    state: jointState(client?.end, server?.end),
-    reason: jointReason(client?.end, server?.end),
+    state,
+    reason: jointReason(state, client?.end, server?.end),
     client: endReport(client),
     server: endReport(server),
     carrier: {
@@ -146,8 +162,7 @@ function stateName(number: number): string {
 }
 
 /** The end that is behind knows why; between equals, the client's word is the better one. */
-function jointReason(client?: EndRecord, server?: EndRecord): string {
-  const state = jointState(client, server);
+function jointReason(state: string, client?: EndRecord, server?: EndRecord): string {
   const ends = [client, server].filter((end) => end !== undefined);
   const behind = ends.filter((end) => stateName(end.state) === state);
   const telling = [...behind, ...ends].find((end) => end.reason !== Reason.none);

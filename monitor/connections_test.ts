@@ -2,7 +2,15 @@ import { assertEquals } from "@std/assert";
 import { Carrier, EndState, Reason, Role } from "../ffi/layout.gen.ts";
 import type { EndRecord } from "../ffi/native.ts";
 import type { Endpoint } from "../ffi/registry.ts";
-import { joinEnds, type OwnedEnd } from "./connections.ts";
+import { ConnectionJoiner, type ConnectionReport, type OwnedEnd } from "./connections.ts";
+
+function joinEnds(ends: OwnedEnd[]): ConnectionReport[] {
+  const joiner = new ConnectionJoiner();
+  for (const owned of ends) joiner.add(owned);
+  const reports = [...joiner.reports()];
+  assertEquals(joiner.count, reports.length);
+  return reports;
+}
 
 function at(port: number, lastByte = 1): Endpoint {
   const address = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, lastByte]);

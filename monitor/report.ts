@@ -5,7 +5,7 @@
  */
 
 import type { EndRecord, TableTotals } from "../ffi/native.ts";
-import { type ConnectionReport, joinEnds, type OwnedEnd, reasonName } from "./connections.ts";
+import { ConnectionJoiner, type ConnectionReport, reasonName } from "./connections.ts";
 import type { Client } from "./core/model.ts";
 import { isNativeError } from "../ffi/error.ts";
 import { noTotals, sumTotals } from "./ledger.ts";
@@ -77,15 +77,32 @@ export async function processReports(server: Server): Promise<ProcessReport[]> {
 }
 
 export async function connectionReports(server: Server): Promise<ConnectionReport[]> {
-  const owned: OwnedEnd[] = [];
+  const reports: ConnectionReport[] = [];
+  const breath = new Breath();
+  for (const report of (await joinConnections(server)).reports()) {
+    reports.push(report);
+    if (breath.due) await breath.take();
+  }
+  return reports;
+}
+
+export async function connectionCount(server: Server): Promise<number> {
+  return (await joinConnections(server)).count;
+}
+
+async function joinConnections(server: Server): Promise<ConnectionJoiner> {
+  const joiner = new ConnectionJoiner();
+  const breath = new Breath();
+  let room = endsMax;
   for await (const { client, fd } of eachProcess(server)) {
-    const room = endsMax - owned.length;
     if (fd === null || room <= 0) continue;
     for (const end of readEnds(server, fd, room)) {
-      owned.push({ pid: holderPid(client, end), program: client.program, end });
+      joiner.add({ pid: holderPid(client, end), program: client.program, end });
+      room -= 1;
+      if (breath.due) await breath.take();
     }
   }
-  return joinEnds(owned);
+  return joiner;
 }
 
 /** A forked child that took the end over shows as itself, if we can tell. */
@@ -156,7 +173,7 @@ function readTotals(server: Server, fd: number | null): TableTotals {
   }
 }
 
-function readEnds(server: Server, fd: number, max: number): EndRecord[] {
+function readEnds(server: Server, fd: number, max: number): Iterable<EndRecord> {
   try {
     return server.native.readEnds(fd, Math.min(max, 32_768));
   } catch (error) {
@@ -165,16 +182,27 @@ function readEnds(server: Server, fd: number, max: number): EndRecord[] {
   }
 }
 
+/** Lets the event loop turn when a report has kept it for long. */
+class Breath {
+  #sinceMs = performance.now();
+
+  get due(): boolean {
+    return performance.now() - this.#sinceMs > breathAfterMs;
+  }
+
+  async take(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#sinceMs = performance.now();
+  }
+}
+
 /** Processes that are still there when it is their turn, with their end tables. */
 async function* eachProcess(
   server: Server,
 ): AsyncGenerator<{ client: Client; fd: number | null }> {
-  let breathMs = performance.now();
+  const breath = new Breath();
   for (const id of [...server.state.clients.keys()]) {
-    if (performance.now() - breathMs > breathAfterMs) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      breathMs = performance.now();
-    }
+    if (breath.due) await breath.take();
     const client = server.state.clients.get(id);
     if (client?.phase === "registered") yield { client, fd: server.tableOf(id) };
   }
