@@ -7,8 +7,9 @@ export class NativeError extends Error {
   /** Name of the errno, e.g. "EMFILE"; or "ELIBRARY" when the library itself does not fit. */
   readonly code: string;
 
-  constructor(action: string, code: string, options?: ErrorOptions) {
-    super(`cannot ${action}: ${code}`, options);
+  /** `why`: more than the code says, and what to do about it. */
+  constructor(action: string, code: string, why: string = code) {
+    super(`cannot ${action}: ${why}`);
     this.code = code;
   }
 }

@@ -175,9 +175,10 @@ export function openNative(path: string): Native {
   if (hash !== layoutHash) {
     library.close();
     throw new NativeError(
-      `use "${path}": its layout (${hash}) is not that of ffi/layout.gen.ts (${layoutHash}); ` +
-        "run `deno task build` and `deno task layout`",
+      `use the native library "${path}"`,
       "ELIBRARY",
+      `its layout (${hash}) is not that of ffi/layout.gen.ts (${layoutHash}); ` +
+        "run `deno task build` and `deno task layout`",
     );
   }
   return new Native(library);
@@ -186,12 +187,10 @@ export function openNative(path: string): Native {
 function openLibrary(path: string): NativeLibrary {
   try {
     return Deno.dlopen(path, symbols);
-  } catch (cause) {
-    throw new NativeError(
-      `open the native library "${path}"; run \`deno task build\``,
-      "ELIBRARY",
-      { cause },
-    );
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    const why = `${said}; run \`deno task build\``;
+    throw new NativeError(`open the native library "${path}"`, "ELIBRARY", why);
   }
 }
 
