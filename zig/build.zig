@@ -115,7 +115,8 @@ fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.
         .root_module = b.createModule(.{
             .root_source_file = b.path("src/interleave.zig"),
             .target = target,
-            .optimize = .fast,
+            // Overflows and bad indices in the code under test are findings.
+            .optimize = .safe,
             .link_libc = true,
         }),
         .use_llvm = true,

@@ -20,6 +20,7 @@ const recall = @import("sim/recall.zig");
 const ready_rows = @import("sim/ready_rows.zig");
 const rewind = @import("sim/rewind.zig");
 const shared_end = @import("sim/shared_end.zig");
+const hostile = @import("sim/hostile.zig");
 
 const Test = struct {
     scenario: explorer.Scenario,
@@ -34,7 +35,7 @@ const s2c = stream.Options{ .direction = .server_to_client, .bytes = 2, .leaves 
 const three_bytes = stream.Options{ .direction = .client_to_server, .bytes = 3, .leaves = 1 };
 const moves = stream.Options{
     .direction = .client_to_server,
-    .bytes = 4,
+    .bytes = 3,
     .leaves = 2,
     .kills = false,
     .attached = true,
@@ -50,6 +51,7 @@ const sleeps = stream.Options{
 const tests = [_]Test{
     .{ .scenario = stream.scenario("stream client to server", .tso, c2s), .long = true },
     .{ .scenario = stream.scenario("stream server to client", .tso, s2c), .long = true },
+    .{ .scenario = stream.scenario("stream client to server, weak", .weak, c2s), .long = true },
     .{ .scenario = stream.scenario("moves there and back", .tso, moves) },
     .{ .scenario = stream.scenario("moves there and back, weak", .weak, moves) },
     .{ .scenario = stream.scenario("sleep and wake", .tso, sleeps) },
@@ -62,6 +64,12 @@ const tests = [_]Test{
     .{ .scenario = rewind.scenario("rewind, weak", .weak) },
     .{ .scenario = shared_end.scenario("shared end", .tso), .long = true },
     .{ .scenario = shared_end.scenario("shared end, weak", .weak), .long = true },
+    .{ .scenario = hostile.sender("liar against a sender on tcp", .tcp) },
+    .{ .scenario = hostile.sender("liar against a sender not acknowledged", .switching) },
+    .{ .scenario = hostile.sender("liar against a sender in the ring", .ring) },
+    .{ .scenario = hostile.receiver("liar against a receiver on tcp", .tcp) },
+    .{ .scenario = hostile.receiver("liar against a receiver not entered", .switching) },
+    .{ .scenario = hostile.receiver("liar against a receiver in the ring", .ring) },
 
     .{ .fault = .no_ack, .scenario = stream.scenario("stream", .tso, c2s) },
     .{ .fault = .naive_eof, .scenario = stream.scenario("stream", .tso, c2s) },
@@ -130,7 +138,7 @@ const Arguments = struct {
 pub fn main(init: std.process.Init.Minimal) !u8 {
     var buffer: [8192]u8 = undefined;
     var threaded: std.Io.Threaded = .init_single_threaded;
-    var file = std.Io.File.stdout().writer(threaded.io(), &buffer);
+    var file = std.Io.File.stdout().writerStreaming(threaded.io(), &buffer);
     const out = &file.interface;
     if (!fiber.supported) {
         try out.print("skip  the fibers of the interleaving test know x86-64 Linux only\n", .{});

@@ -12,4 +12,6 @@ test {
     _ = @import("ffi/socket.zig");
     _ = @import("ffi/status.zig");
     _ = @import("carrier/carrier.zig");
+    _ = @import("sim/checker_test.zig");
+    _ = @import("sim/visited.zig");
 }

@@ -311,14 +311,12 @@ const DepthFirst = struct {
 
     fn violation(search: *DepthFirst) !Result {
         var outcome = search.result(.{ .violated = machine.failure.? });
-        const path = try search.allocator.alloc(Transition, search.frames.items.len);
-        var len: usize = 0;
+        var path: std.ArrayList(Transition) = .empty;
         for (search.frames.items) |*frame| {
-            if (frame.choice_next == frame.choice_start) break; // failed on arrival
-            path[len] = search.choices.items[frame.choice_next - 1];
-            len += 1;
+            if (frame.choice_next == frame.choice_start) break; // violated on arrival
+            try path.append(search.allocator, search.choices.items[frame.choice_next - 1]);
         }
-        outcome.path = path[0..len];
+        outcome.path = try path.toOwnedSlice(search.allocator);
         return outcome;
     }
 
