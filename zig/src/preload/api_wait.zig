@@ -4,6 +4,7 @@ const std = @import("std");
 const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
+const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const poll_module = @import("poll.zig");
 const real = @import("real.zig");
@@ -28,18 +29,20 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) callcon
     const Real = @TypeOf(epoll_ctl);
     const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
+    if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| epoll.setNested(inner);
     const c = conn_module.acquire(fd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     defer conn_module.done(c);
+    if (interest.change(e, c, op, fd, event)) |result| return @intCast(sys.ret(result));
     if (op == sys.EPOLL_CTL_DEL) {
         const result = real.get("epoll_ctl", Real)(epfd, op, fd, event);
-        if (result == 0) epoll.unregistered(e, c, fd);
+        if (result == 0) interest.unregistered(e, c, fd);
         return result;
     }
     const wanted = event orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     var masked = wanted.*;
-    masked.events = epoll.kernelEvents(c, wanted.events);
+    masked.events = interest.kernelEvents(c, wanted.events);
     const result = real.get("epoll_ctl", Real)(epfd, op, fd, &masked);
-    if (result == 0) epoll.registered(e, c, fd, wanted);
+    if (result == 0) interest.registered(e, c, fd, wanted);
     return result;
 }
 
@@ -65,7 +68,7 @@ pub fn epoll_pwait2(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: ?*
 /// not).
 fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?*epoll.Epoll {
     const e = epoll.find(epfd) orelse return null;
-    if (e.ring_count == 0 or events == null or max <= 0) return null;
+    if (!epoll.concernsUs(e) or events == null or max <= 0) return null;
     return e;
 }
 

@@ -7,6 +7,7 @@ const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
 const links = @import("links.zig");
 const log = @import("log.zig");
 const sys = @import("sys.zig");
@@ -131,7 +132,7 @@ pub fn add(message: *const @import("../protocol.zig").Arena, memfd: i32) ?*Arena
 pub fn sweep() void {
     var at = &first;
     while (at.*) |a| {
-        if (a.dead and @atomicLoad(u32, &a.users, .acquire) == 0) {
+        if (a.dead and @atomicLoad(u32, &a.users, .acquire) == 0 and epoll.forgetArena(a)) {
             at.* = a.next;
             links.forgetArena(a);
             sys.unmap(a.base, a.layout.total_bytes);

@@ -16,6 +16,7 @@ const clock = @import("clock.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
+const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const sys = @import("sys.zig");
@@ -291,7 +292,7 @@ pub fn addDescriptor(c: *Conn, fd: c_int) void {
 /// connection; the caller then makes the close system call.
 pub fn dropDescriptor(c: *Conn, fd: c_int) void {
     fds.clear(fd);
-    epoll.forgetDescriptor(c, fd);
+    if (c.registration_count > 0) interest.forgetDescriptor(c, fd);
     if (@atomicRmw(u32, &c.refs, .Sub, 1, .acq_rel) != 1) {
         if (c.fd == fd) c.fd = otherDescriptor(c, fd) orelse c.fd;
         return;
@@ -309,7 +310,7 @@ fn otherDescriptor(c: *Conn, gone: c_int) ?i32 {
 }
 
 fn finish(c: *Conn) void {
-    epoll.detach(c);
+    if (c.registration_count > 0) interest.detach(c, true);
     const last = !otherHolderLives(c);
     // No thread of ours may be in the middle of the ring when the slot is given back.
     const tx = c.lockTx();

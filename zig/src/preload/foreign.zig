@@ -8,8 +8,8 @@ const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
 const conn_module = @import("conn.zig");
-const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
+const interest = @import("interest.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
 const stream = @import("stream.zig");
@@ -33,7 +33,7 @@ pub fn release(c: *Conn, reason: Reason) void {
         .undecided => conn_module.makePlain(c, reason),
         .attached => {
             if (c.role == .client and arena_module.withdraw(c)) {
-                epoll.detach(c);
+                interest.detach(c, false);
                 arena_module.unbind(c);
                 return conn_module.makePlain(c, reason);
             }

@@ -91,6 +91,7 @@ fn registerFork() void {
 /// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
 /// sent over channels so far is known to both.
 fn beforeFork() callconv(.c) void {
+    epoll.beforeFork();
     guards[0] = arena.mutex.lock();
     guards[1] = links.mutex.lock();
     if (guards[1].ok()) links.drain(null);

@@ -171,7 +171,7 @@ pub fn announceChild(a: *Arena) void {
     if (!a.needs_link) return;
     a.needs_link = false;
     const next = &a.header().next_link[a.side];
-    a.my_link = @truncate(256 + @atomicRmw(u64, next, .Add, 1, .acq_rel));
+    a.my_link = @truncate(constants.monitor_links_max + @atomicRmw(u64, next, .Add, 1, .acq_rel));
     var at = a.links;
     while (at) |l| : (at = l.next) {
         if (l.dead) continue;

@@ -16,7 +16,7 @@ const arena_module = @import("arena.zig");
 const control = @import("control.zig");
 const diag = @import("diag.zig");
 const ends = @import("ends.zig");
-const epoll = @import("epoll.zig");
+const interest = @import("interest.zig");
 const links = @import("links.zig");
 const log = @import("log.zig");
 const sys = @import("sys.zig");
@@ -70,7 +70,7 @@ fn clientStep(c: *Conn) void {
     }
     if (c.isAttached()) {
         kickLocal(c);
-        epoll.attach(c);
+        interest.attach(c);
         return;
     }
     const reason = control.requestArena(group, have_any);
@@ -225,7 +225,7 @@ fn attach(c: *Conn) void {
     c.setState(.attached);
     ends.count("accelerated_count");
     kickLocal(c);
-    epoll.attach(c);
+    interest.attach(c);
     log.debug("fd {d}: attached to slot {d} of arena {d}", .{ c.fd, c.slot_index, c.arena.id });
 }
 

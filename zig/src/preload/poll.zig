@@ -13,6 +13,7 @@ const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
+const readiness = @import("readiness.zig");
 const listeners = @import("listeners.zig");
 const negotiate = @import("negotiate.zig");
 const spin = @import("spin.zig");
@@ -35,6 +36,7 @@ pub fn concernsUs(polled: []const PollFd) bool {
     for (polled) |p| {
         const c = conn_module.find(p.fd) orelse {
             if (listeners.find(p.fd)) |l| listeners.ensureRegistered(l);
+            if (epoll.find(p.fd)) |e| if (epoll.concernsUs(e)) epoll.setNested(e);
             continue;
         };
         if (c.isAttached()) return true;
@@ -110,7 +112,7 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
     if (wanted & in != 0 and readable(c)) events |= wanted & in;
     const out = sys.POLLOUT | sys.POLLWRNORM;
     if (wanted & out != 0 and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring) and
-        epoll.writableRing(c)) events |= wanted & out;
+        readiness.writableRing(c)) events |= wanted & out;
     return events;
 }
 

@@ -9,7 +9,7 @@ const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
-const epoll = @import("epoll.zig");
+const interest = @import("interest.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
 const sleep = @import("sleep.zig");
@@ -240,7 +240,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
         if (n >= 0 and b.remaining == 0) return @intCast(done);
         if (n < 0 and n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
         if (c.nonblocking or flags & sys.MSG_DONTWAIT != 0) {
-            if (c.isAttached()) epoll.ringIsFull(c);
+            if (c.isAttached()) interest.ringIsFull(c);
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
         if (n > 0) continue;
@@ -374,7 +374,7 @@ fn enter(c: *Conn, s: *conn_module.Sender) bool {
     if (!negotiate.adoptionSeen(c)) return false;
     if (!s.enter(c.kernel())) return false;
     ends.count("moves_to_ring");
-    epoll.carrierChanged(c, true);
+    interest.carrierChanged(c);
     return true;
 }
 
@@ -384,7 +384,7 @@ pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
         .tcp => {
             ends.count("moves_to_tcp");
             c.setReason(reason);
-            epoll.carrierChanged(c, false);
+            interest.carrierChanged(c);
             log.debug("fd {d}: sending moved to kernel TCP: {s}", .{ c.fd, reason.name() });
         },
         .kernel_full => {},
@@ -425,6 +425,7 @@ pub fn reset(c: *Conn) void {
     _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
     var unspec: [16]u8 = @splat(0); // connect(AF_UNSPEC) disconnects
     _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
+    interest.detach(c, false);
     arena_module.unbind(c);
     c.setState(.plain);
 }

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const conn_module = @import("conn.zig");
-const epoll = @import("epoll.zig");
+const readiness = @import("readiness.zig");
 const negotiate = @import("negotiate.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
@@ -57,7 +57,7 @@ fn sendPiece(c: *Conn, bytes: []u8, flags: u32) isize {
 /// What a send would surely take now; null: a non-blocking send would not take anything.
 fn writableBytes(c: *Conn) ?usize {
     if (!c.nonblocking) return piece_bytes;
-    if (epoll.writableRing(c)) return piece_bytes;
+    if (readiness.writableRing(c)) return piece_bytes;
     return null;
 }
 

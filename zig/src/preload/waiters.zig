@@ -52,6 +52,7 @@ pub const Waiter = struct {
 
 /// Tag in the upper half of epoll data for descriptors of ours inside the application's epoll.
 pub var epoll_tag: u64 = 0;
+pub const tag_mask: u64 = 0xffff_ffff_0000_0000;
 
 var pool: Pool(Waiter, 32) = .{};
 var bell_pool: Pool(Bell, 64) = .{};

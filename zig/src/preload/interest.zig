@@ -1,0 +1,367 @@
+//! What applications want to hear about connections: registrations in epoll instances, and their
+//! copies in the kernel.
+//!
+//! The kernel keeps every registration, because FIN, errors and TCP bytes come from it, but for a
+//! ring connection it needs to know about a change only before it is asked the next time. Programs
+//! that change a registration at every message (add OUT, write, remove OUT, add IN ...) then pay no
+//! system call for it. While a connection sends through the ring, EPOLLOUT (always true there) is
+//! left out of the kernel's copy.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const conn_module = @import("conn.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const foreign = @import("foreign.zig");
+const log = @import("log.zig");
+const readiness = @import("readiness.zig");
+const sys = @import("sys.zig");
+const Pool = @import("pool.zig").Pool;
+
+const Conn = conn_module.Conn;
+const Epoll = epoll.Epoll;
+const Registration = epoll.Registration;
+
+const out_events = sys.EPOLLOUT | sys.EPOLLWRNORM;
+
+var pool: Pool(Registration, 256) = .{};
+
+// ---------------------------------------------------------------------------------------------
+// epoll_ctl
+
+/// epoll_ctl for an attached connection without a system call; null: the kernel has to do it now.
+pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
+    if (!c.isAttached() or e.foreign) return null;
+    if (op != sys.EPOLL_CTL_DEL) {
+        const wanted = event orelse return null;
+        if (wanted.events & sys.EPOLLEXCLUSIVE != 0) return null;
+    }
+    const guard = e.mutex.lock();
+    if (!guard.ok()) return null;
+    defer guard.unlock();
+    const known = placeOf(c, e, fd);
+    const r = if (known) |place| place.*.? else null;
+    if (r) |old| if (old.events & sys.EPOLLEXCLUSIVE != 0) return null;
+    const there = r != null and r.?.wanted;
+    switch (op) {
+        sys.EPOLL_CTL_ADD => {
+            if (there) return sys.neg(.EXIST);
+            const fresh = r orelse make(e, c, fd) orelse return null;
+            set(fresh, event.?);
+            markDirty(fresh);
+        },
+        sys.EPOLL_CTL_MOD => {
+            if (!there) return sys.neg(.NOENT);
+            set(r.?, event.?);
+            markDirty(r.?);
+        },
+        sys.EPOLL_CTL_DEL => {
+            if (!there) return sys.neg(.NOENT);
+            delete(r.?);
+        },
+        else => return null,
+    }
+    epoll.kickSleepers(e);
+    return 0;
+}
+
+/// The kernel has accepted an ADD or MOD of a tracked connection with these events.
+pub fn registered(e: *Epoll, c: *Conn, fd: i32, event: *const sys.EpollEvent) void {
+    var overflow = false;
+    {
+        const guard = e.mutex.lock();
+        if (!guard.ok()) return;
+        defer guard.unlock();
+        const place = placeOf(c, e, fd);
+        const found = if (place) |p| p.*.? else make(e, c, fd);
+        if (found) |r| {
+            set(r, event);
+            r.in_kernel = true;
+            r.kernel_events = kernelEvents(c, event.events);
+            r.kernel_data = event.data;
+            epoll.kickSleepers(e);
+        } else overflow = true;
+    }
+    if (overflow) tooMany(c);
+}
+
+pub fn unregistered(e: *Epoll, c: *Conn, fd: i32) void {
+    const guard = e.mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    const place = placeOf(c, e, fd) orelse return;
+    place.*.?.in_kernel = false;
+    delete(place.*.?);
+}
+
+/// One epoll instance more than we keep track of: its readiness could not be told there, so the
+/// connection leaves the ring.
+fn tooMany(c: *Conn) void {
+    log.warn("fd {d}: in too many epoll instances; kernel TCP", .{c.fd});
+    foreign.release(c, .epoll_shared);
+}
+
+fn make(e: *Epoll, c: *Conn, fd: i32) ?*Registration {
+    const place = for (&c.registrations) |*p| {
+        if (p.* == null) break p;
+    } else return null;
+    const r = pool.take() orelse return null;
+    r.* = std.mem.zeroInit(Registration, .{ .epoll = e, .conn = c });
+    r.hot_index = Registration.not_hot;
+    r.fd = fd;
+    place.* = r;
+    c.registration_count += 1;
+    return r;
+}
+
+fn set(r: *Registration, event: *const sys.EpollEvent) void {
+    countOneshot(r, event.events);
+    r.wanted = true;
+    r.events = event.events;
+    r.data = event.data;
+    r.disabled = false;
+    r.rearm = true;
+    // A new or changed registration reports what is there, edge-triggered too.
+    r.seen_head = r.conn.end.rx.position;
+    r.out_reported = false;
+    if (!r.conn.isAttached()) return;
+    if (r.joined) readiness.heat(r) else join(r);
+}
+
+fn countOneshot(r: *Registration, events: u32) void {
+    const was = r.wanted and r.events & sys.EPOLLONESHOT != 0;
+    const is = events & sys.EPOLLONESHOT != 0;
+    if (was and !is) r.epoll.oneshot_count -= 1;
+    if (!was and is) r.epoll.oneshot_count += 1;
+}
+
+fn delete(r: *Registration) void {
+    countOneshot(r, 0);
+    r.wanted = false;
+    leave(r);
+    if (r.in_kernel) markDirty(r) else if (!r.dirty) free(r);
+}
+
+fn free(r: *Registration) void {
+    for (&r.conn.registrations) |*place| {
+        if (place.* == r) place.* = null;
+    }
+    r.conn.registration_count -= 1;
+    pool.give(r);
+}
+
+fn placeOf(c: *Conn, e: *Epoll, fd: i32) ?*?*Registration {
+    for (&c.registrations) |*place| {
+        const r = place.* orelse continue;
+        if (r.epoll == e and r.fd == fd) return place;
+    }
+    return null;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The kernel's copy
+
+/// What the kernel is to watch: without OUT while sending rides the ring.
+pub fn kernelEvents(c: *Conn, events: u32) u32 {
+    const in_ring = c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
+    return if (in_ring) events & ~out_events else events;
+}
+
+fn markDirty(r: *Registration) void {
+    if (r.dirty) return;
+    const e = r.epoll;
+    if (e.dirty_count == epoll.dirty_max) synchronise(e);
+    r.dirty = true;
+    e.dirty[e.dirty_count] = r;
+    e.dirty_count += 1;
+}
+
+/// Brings the kernel's registrations up to date. Holds the instance's mutex.
+pub fn synchronise(e: *Epoll) void {
+    const count = e.dirty_count;
+    e.dirty_count = 0;
+    for (e.dirty[0..count]) |r| {
+        r.dirty = false;
+        apply(r);
+        if (!r.wanted) free(r);
+    }
+}
+
+fn apply(r: *Registration) void {
+    const target = kernelEvents(r.conn, r.events);
+    if (!r.wanted or r.disabled) {
+        if (r.in_kernel) tellKernel(r, sys.EPOLL_CTL_DEL, target);
+        r.in_kernel = false;
+        return;
+    }
+    if (!r.in_kernel) {
+        tellKernel(r, sys.EPOLL_CTL_ADD, target);
+    } else {
+        const sticky = target & (sys.EPOLLET | sys.EPOLLONESHOT) != 0 and r.rearm;
+        if (r.kernel_events == target and r.kernel_data == r.data and !sticky) return;
+        if (r.events & sys.EPOLLEXCLUSIVE != 0) {
+            // An exclusive registration cannot be modified.
+            tellKernel(r, sys.EPOLL_CTL_DEL, target);
+            tellKernel(r, sys.EPOLL_CTL_ADD, target);
+        } else tellKernel(r, sys.EPOLL_CTL_MOD, target);
+    }
+    r.in_kernel = true;
+    r.rearm = false;
+    r.kernel_events = target;
+    r.kernel_data = r.data;
+}
+
+fn tellKernel(r: *Registration, op: c_int, events: u32) void {
+    var event: sys.EpollEvent = .{ .events = events, .data = r.data };
+    const result = sys.call(.epoll_ctl, .{ r.epoll.fd, op, r.fd, &event });
+    if (result < 0) log.debug("epoll {d}: operation {d} on fd {d}: errno {d}", .{ r.epoll.fd, op, r.fd, -result });
+}
+
+/// A ring event of a ONESHOT registration was reported: silent, in the kernel too, until MOD.
+pub fn fireOnce(r: *Registration) void {
+    r.disabled = true;
+    markDirty(r);
+}
+
+/// The kernel reported events: it has disabled those that were ONESHOT, and so do we.
+pub fn noteFired(e: *Epoll, events: []const sys.EpollEvent) void {
+    var at = e.joined;
+    while (at) |r| : (at = r.next) {
+        if (r.events & sys.EPOLLONESHOT == 0 or r.disabled) continue;
+        for (events) |event| {
+            if (event.data == r.data) r.disabled = true;
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Connections joining and leaving the ring
+
+/// `c` has just got a slot: its registrations start to listen to the arena.
+pub fn attach(c: *Conn) void {
+    if (c.registration_count == 0) return;
+    for (c.registrations) |maybe| {
+        const r = maybe orelse continue;
+        const guard = r.epoll.mutex.lock();
+        defer guard.unlock();
+        if (r.wanted and !r.joined) join(r);
+        epoll.kickSleepers(r.epoll);
+    }
+}
+
+/// Sending entered or left the ring: who tells about OUT changes.
+pub fn carrierChanged(c: *Conn) void {
+    if (c.registration_count == 0) return;
+    for (c.registrations) |maybe| {
+        const r = maybe orelse continue;
+        if (r.events & out_events == 0) continue;
+        const guard = r.epoll.mutex.lock();
+        defer guard.unlock();
+        r.out_reported = false;
+        if (!r.wanted or r.epoll.foreign) continue;
+        markDirty(r);
+        epoll.kickSleepers(r.epoll);
+    }
+}
+
+/// A send found the ring full: whoever waits for space has to be looked at, and armed, again.
+pub fn ringIsFull(c: *Conn) void {
+    if (c.registration_count == 0) return;
+    for (c.registrations) |maybe| {
+        const r = maybe orelse continue;
+        if (r.events & out_events == 0) continue;
+        const guard = r.epoll.mutex.lock();
+        defer guard.unlock();
+        r.out_reported = false;
+        if (r.joined) readiness.heat(r);
+        epoll.kickSleepers(r.epoll);
+    }
+}
+
+fn join(r: *Registration) void {
+    const e = r.epoll;
+    e.ring_count += 1;
+    r.joined = true;
+    r.previous = null;
+    r.next = e.joined;
+    if (e.joined) |first| first.previous = r;
+    e.joined = r;
+    r.seen_head = r.conn.end.rx.position;
+    readiness.listenTo(r);
+}
+
+fn leave(r: *Registration) void {
+    if (!r.joined) return;
+    const e = r.epoll;
+    e.ring_count -= 1;
+    r.joined = false;
+    if (r.previous) |p| p.next = r.next else e.joined = r.next;
+    if (r.next) |n| n.previous = r.previous;
+    readiness.unlisten(r);
+}
+
+/// `c` is closed here, or leaves the ring for good. The kernel forgets registrations of a closed
+/// file by itself; of one that goes on over TCP it has to know the whole truth.
+pub fn detach(c: *Conn, closing: bool) void {
+    for (&c.registrations) |*place| {
+        const r = place.* orelse continue;
+        drop(r, closing);
+    }
+}
+
+/// A descriptor of `c` is about to be closed.
+pub fn forgetDescriptor(c: *Conn, fd: i32) void {
+    for (&c.registrations) |*place| {
+        const r = place.* orelse continue;
+        if (r.fd == fd and c.refs <= 1) drop(r, true);
+    }
+}
+
+fn drop(r: *Registration, closing: bool) void {
+    const e = r.epoll;
+    const guard = e.mutex.lock();
+    defer guard.unlock();
+    if (r.dirty) synchroniseBut(e, r);
+    leave(r);
+    // A copy of the descriptor elsewhere would keep a deleted registration alive in the kernel.
+    if (!e.foreign and (!closing or (!r.wanted and r.in_kernel))) applyPlain(r);
+    countOneshot(r, 0);
+    free(r);
+}
+
+/// As `synchronise`, but `except` is left to the caller.
+fn synchroniseBut(e: *Epoll, except: *Registration) void {
+    var kept: u32 = 0;
+    for (e.dirty[0..e.dirty_count]) |r| {
+        if (r == except) continue;
+        e.dirty[kept] = r;
+        kept += 1;
+    }
+    e.dirty_count = kept;
+    except.dirty = false;
+}
+
+/// The kernel's copy for a connection that is the kernel's alone from here on.
+fn applyPlain(r: *Registration) void {
+    if (!r.wanted or r.disabled) {
+        if (r.in_kernel) tellKernel(r, sys.EPOLL_CTL_DEL, 0);
+    } else if (!r.in_kernel) {
+        tellKernel(r, sys.EPOLL_CTL_ADD, r.events);
+    } else if (r.kernel_events != r.events or r.kernel_data != r.data) {
+        tellKernel(r, sys.EPOLL_CTL_MOD, r.events);
+    }
+}
+
+/// The instance itself is closed.
+pub fn dropInstance(e: *Epoll) void {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = conn_module.find(fd) orelse continue;
+        for (&c.registrations) |*place| {
+            const r = place.* orelse continue;
+            if (r.epoll != e) continue;
+            r.in_kernel = false;
+            drop(r, true);
+        }
+    }
+}
