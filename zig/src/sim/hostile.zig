@@ -186,7 +186,10 @@ fn receive(w: *World, r: *Receiver) machine.Next {
             r.copy(0, bytes[0..n]);
             r.consume(n, bellsOf(w));
         },
-        .ring_empty => if (w.kernel.peekEnd() and r.ended(&w.kernel)) return .done,
+        .ring_empty => switch (w.kernel.peek()) {
+            .end, .reset => if (r.ended(&w.kernel)) return .done,
+            .byte, .nothing => {},
+        },
         .kernel => switch (w.kernel.receive()) {
             .end, .reset => if (r.ended(&w.kernel)) return .done,
             .byte, .nothing => {},

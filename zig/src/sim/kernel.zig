@@ -3,7 +3,6 @@
 //! that order, loss and duplication show at once.
 
 const machine = @import("machine.zig");
-const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 
 pub const queue_bytes_max = 4;
@@ -70,10 +69,12 @@ pub const Kernel = extern struct {
         return if (kernel.fin) .end else .nothing;
     }
 
-    /// Is there an end or an error to see, without taking bytes?
-    pub fn peekEnd(kernel: *Kernel) bool {
-        machine.call("poll for the end of the stream");
-        return kernel.fin or kernel.reset;
+    /// What `receive` would find, without taking it.
+    pub fn peek(kernel: *Kernel) Received {
+        machine.call("peek at tcp");
+        if (kernel.queued != 0) return .{ .byte = kernel.queue[0] };
+        if (kernel.reset) return .reset;
+        return if (kernel.fin) .end else .nothing;
     }
 
     pub fn readable(kernel: *const Kernel) bool {
@@ -157,8 +158,4 @@ pub fn waitValue(kind: carrier.AttentionKind, target: u16, epoch: *u32) u64 {
         .target = target,
         .epoch = nextEpoch(epoch),
     }).word();
-}
-
-comptime {
-    _ = layout;
 }

@@ -224,8 +224,9 @@ fn receive(w: *World, r: *Receiver) machine.Next {
             r.consume(1, bellsOf(w));
             return next;
         },
-        .ring_empty => if (w.kernel.peekEnd()) {
-            return if (r.ended(&w.kernel)) receiverEnd(w) else .again;
+        .ring_empty => switch (w.kernel.peek()) {
+            .end, .reset => return if (r.ended(&w.kernel)) receiverEnd(w) else .again,
+            .byte, .nothing => {},
         },
         .kernel => switch (w.kernel.receive()) {
             .byte => |byte| return received(w, byte),

@@ -142,8 +142,9 @@ fn receiverStep() machine.Next {
             r.consume(1, bellsOf(w));
             return .again;
         },
-        .ring_empty => if (w.kernel.peekEnd()) {
-            return if (r.ended(&w.kernel)) receiverEnd(w) else .again;
+        .ring_empty => switch (w.kernel.peek()) {
+            .end, .reset => return if (r.ended(&w.kernel)) receiverEnd(w) else .again,
+            .byte, .nothing => {},
         },
         .kernel, .corrupt => machine.fail("left the ring, though nobody asked", .{}),
     }

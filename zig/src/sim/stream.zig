@@ -239,8 +239,11 @@ fn receiverStep() machine.Next {
     var r: Receiver = .{ .direction = &w.direction, .end = &w.rx, .ring = &w.ring };
     switch (r.source(&w.kernel)) {
         .ring => return receiveFromRing(w, &r),
-        .ring_empty => if (w.kernel.peekEnd()) {
-            return if (r.ended(&w.kernel)) receiverEnd(w, true) else .again;
+        .ring_empty => switch (w.kernel.peek()) {
+            // Bytes there: the sender has left the ring, and `source` must say so by now.
+            .byte => return if (r.source(&w.kernel) == .ring_empty) overtaken() else .again,
+            .end, .reset => return if (r.ended(&w.kernel)) receiverEnd(w, true) else .again,
+            .nothing => {},
         },
         .kernel => switch (w.kernel.receive()) {
             .byte => |byte| return received(w, byte),
@@ -255,6 +258,11 @@ fn receiverStep() machine.Next {
     w.rung[receiver_bell] = false;
     Wake.disarm(&w.direction.attn, index);
     return .again;
+}
+
+fn overtaken() machine.Next {
+    machine.fail("tcp bytes arrive while the ring is still open", .{});
+    return .done;
 }
 
 fn receiveFromRing(w: *World, r: *Receiver) machine.Next {
