@@ -7,6 +7,9 @@ import { adminSocket, httpSocket } from "./socket.ts";
 
 const answerTimeoutMs = 10_000;
 
+/** An address, because fetch() would ask a name server for a name, which can take seconds. */
+const origin = "http://127.0.0.1";
+
 export class MonitorClient implements Disposable {
   readonly #http: Deno.HttpClient;
 
@@ -51,7 +54,7 @@ export class MonitorClient implements Disposable {
   async #request(method: string, path: string, body?: unknown): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(`http://monitor${path}`, {
+      response = await fetch(`${origin}${path}`, {
         method,
         client: this.#http,
         body: body === undefined ? undefined : JSON.stringify(body),

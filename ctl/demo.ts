@@ -61,7 +61,7 @@ async function demo(options: { runs: number; seconds: number }): Promise<DemoRep
   });
   await using _running = programs;
   const socket = `${folder.path}/control.sock`;
-  programs.adopt(await startMonitor(socket), "monitor");
+  await startMonitor(socket, { onSpawn: (child) => programs.adopt(child, "monitor") });
   const kernel = withoutPreload(userEnvironment(Deno.env.toObject()));
   const socksdirect = { ...kernel, ...preloadEnvironment(socket, kernel.LD_PRELOAD) };
   const env = { kernel, socksdirect };

@@ -85,7 +85,7 @@ export function reportText(report: DemoReport): string {
     casesText(cases),
     "",
     carriedText(report.carried),
-    `checksum: ${formatBytes(checksum.bytes)} streamed by SocksDirect, every byte compared: ` +
+    `checksum: ${formatBytes(checksum.bytes)} streamed under SocksDirect, every byte compared: ` +
     (checksum.ok ? "right" : "WRONG"),
     ...skipped.map(({ name, reason }) => `not run: ${name}: ${reason}`),
   ].join("\n");

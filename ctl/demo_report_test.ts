@@ -49,7 +49,7 @@ Deno.test("the report shows medians, spread, ratio, carriers, checksum and what 
       "0.500 (0.400 to 0.600)",
       "142x",
       "2.00 GiB by ring, 0 B by kernel TCP (100.00 % by ring)",
-      "1.00 GiB streamed by SocksDirect, every byte compared: right",
+      "1.00 GiB streamed under SocksDirect, every byte compared: right",
       "not run: redis: not installed",
     ]
   ) assertStringIncludes(text, part);

@@ -5,9 +5,8 @@ import { MonitorClient } from "./client.ts";
 import { CtlError, exitCode, UsageError } from "./errors.ts";
 import { become } from "./exec.ts";
 import { denoProgram } from "./paths.ts";
-import { withoutPreload } from "./preload.ts";
 import { controlSocket } from "./socket.ts";
-import { ensureMonitor } from "./start.ts";
+import { ensureMonitor, monitorEnvironment } from "./start.ts";
 
 const stopTimeoutMs = 5_000;
 
@@ -22,7 +21,7 @@ export async function run(call: Call): Promise<number> {
   if (modes[0] === "detach") return await detach(socket, logLevel, call.flags.has("quiet"));
   const level = logLevel === undefined ? [] : ["--log-level", logLevel];
   const command = denoProgram("monitor/main.ts", ["--control-socket", socket, ...level]);
-  return become(command, withoutPreload(Deno.env.toObject()));
+  return become(command, monitorEnvironment());
 }
 
 async function detach(socket: string, logLevel: string | undefined, quiet: boolean) {
@@ -35,7 +34,7 @@ async function stop(socket: string): Promise<number> {
   using client = MonitorClient.forChanges(socket);
   await client.post("/v1/shutdown");
   const deadline = Date.now() + stopTimeoutMs;
-  while (await client.isAnswering()) {
+  while (await isAnswering(socket)) {
     if (Date.now() > deadline) {
       throw new CtlError(exitCode.failed, `the monitor at '${socket}' does not end`);
     }
@@ -43,4 +42,10 @@ async function stop(socket: string): Promise<number> {
   }
   console.log(`stopped: ${socket}`);
   return exitCode.ok;
+}
+
+/** By a connection of its own: one that is open already may be served while the monitor ends. */
+async function isAnswering(socket: string): Promise<boolean> {
+  using client = new MonitorClient(socket);
+  return await client.isAnswering();
 }

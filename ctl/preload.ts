@@ -69,7 +69,12 @@ function preloadableLibrary(): string {
  */
 export function makeOwnFolder(folder: string) {
   const uid = Deno.uid() ?? 0;
-  Deno.mkdirSync(folder, { recursive: true, mode: uid === 0 ? 0o755 : 0o700 });
+  try {
+    Deno.mkdirSync(folder, { recursive: true, mode: uid === 0 ? 0o755 : 0o700 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new CtlError(exitCode.failed, `cannot make the folder '${folder}': ${reason}`);
+  }
   const { uid: owner } = Deno.lstatSync(folder);
   const inPublicFolder = ((Deno.statSync(dirname(folder)).mode ?? 0) & 0o002) !== 0;
   if (!inPublicFolder || owner === uid || owner === 0) return;

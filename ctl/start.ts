@@ -15,6 +15,8 @@ const logBytesMax = 4 * 1024 * 1024;
 
 export interface StartOptions {
   logLevel?: string;
+  /** Told at once, so that whoever must leave nothing behind knows it from the start. */
+  onSpawn?(child: Deno.ChildProcess): void;
 }
 
 /** Resolves to whether a monitor had to be started. */
@@ -29,7 +31,7 @@ export async function ensureMonitor(socket: string, options: StartOptions = {}):
 /** Starts a monitor and resolves when it answers. */
 export async function startMonitor(
   socket: string,
-  { logLevel }: StartOptions = {},
+  { logLevel, onSpawn }: StartOptions = {},
 ): Promise<Deno.ChildProcess> {
   makeOwnFolder(dirname(socket));
   const log = logFile(socket);
@@ -37,6 +39,7 @@ export async function startMonitor(
   const level = logLevel === undefined ? [] : ["--log-level", logLevel];
   const command = denoProgram("monitor/main.ts", ["--control-socket", socket, ...level]);
   const child = spawnDetached(command, log);
+  onSpawn?.(child);
   using client = new MonitorClient(socket);
   await answerOf(client, child, { path: log, offset: logOffset });
   return child;
@@ -80,13 +83,18 @@ function spawnDetached(command: readonly string[], log: string): Deno.ChildProce
   return new Deno.Command("/bin/sh", {
     args: ["-c", script, "sh", log, ...command],
     clearEnv: true,
-    env: { ...withoutPreload(Deno.env.toObject()), NO_COLOR: "1" },
+    env: { ...monitorEnvironment(), NO_COLOR: "1" },
     cwd: "/",
     detached: true,
     stdin: "null",
     stdout: "null",
     stderr: "null",
   }).spawn();
+}
+
+/** Not preloaded, and without Deno's own look for updates, which asks a name server. */
+export function monitorEnvironment(): Record<string, string> {
+  return { ...withoutPreload(Deno.env.toObject()), DENO_NO_UPDATE_CHECK: "1" };
 }
 
 /** Drops a log that got long; gives the bytes of one that stays. */
