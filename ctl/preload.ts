@@ -25,21 +25,22 @@ export function preloadEnvironment(socket: string, existing?: string): PreloadEn
   };
 }
 
-/** LD_PRELOAD with `path` behind what is preloaded already. */
+/** LD_PRELOAD with `path` behind what is preloaded already; two of our libraries would not do. */
 export function withPreload(existing: string | undefined, path: string): string {
-  return [...preloadsOf(existing).filter((each) => each !== path), path].join(":");
+  return [...foreignPreloads(existing), path].join(":");
 }
 
 /** `environment` for a program that stays on kernel TCP: everything but our library. */
 export function withoutPreload(environment: Record<string, string>): Record<string, string> {
   const { LD_PRELOAD, ...rest } = environment;
-  const others = preloadsOf(LD_PRELOAD)
-    .filter((each) => !/\/libsd(-[0-9a-f]+)?\.so$/.test(each));
+  const others = foreignPreloads(LD_PRELOAD);
   return others.length === 0 ? rest : { ...rest, LD_PRELOAD: others.join(":") };
 }
 
-function preloadsOf(value: string | undefined): string[] {
-  return (value ?? "").split(/[ :]+/).filter(Boolean);
+/** What is preloaded beside our library, of whichever checkout. */
+function foreignPreloads(value: string | undefined): string[] {
+  return (value ?? "").split(/[ :]+/)
+    .filter((each) => each !== "" && !/\/libsd(-[0-9a-f]{8})?\.so$/.test(each));
 }
 
 /**

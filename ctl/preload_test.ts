@@ -8,6 +8,7 @@ Deno.test("the library goes behind what is preloaded already, once", () => {
   assertEquals(withPreload(undefined, "/x/libsd.so"), "/x/libsd.so");
   assertEquals(withPreload("/a.so /b.so", "/x/libsd.so"), "/a.so:/b.so:/x/libsd.so");
   assertEquals(withPreload("/x/libsd.so:/a.so", "/x/libsd.so"), "/a.so:/x/libsd.so");
+  assertEquals(withPreload("/other/libsd.so", "/x/libsd.so"), "/x/libsd.so");
 });
 
 Deno.test("a program on kernel TCP keeps every preload but ours", () => {
