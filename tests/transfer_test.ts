@@ -13,7 +13,13 @@ import {
   withCombinations,
 } from "./harness.ts";
 
-const fileBytes = 30_000_000;
+const fileBytes = 100_000_000;
+
+/** What goes by TCP at full speed before the monitor and the peer have answered. */
+const settlingBytes = 60_000_000;
+
+/** These close their listener as soon as they have their one connection. */
+const oneConnection = { settlingBytes, orReasons: ["no_listener", "not_adopted"] };
 
 withCombinations("socat sends a file", { programs: ["socat"] }, async (lab, combination) => {
   const port = freePort();
@@ -24,7 +30,7 @@ withCombinations("socat sends a file", { programs: ["socat"] }, async (lab, comb
     { preload: combination.server, name: "receiver" },
   );
   await waitForPort(port, receiver);
-  await expectCarrier(lab, combination, {}, async () => {
+  await expectCarrier(lab, combination, oneConnection, async () => {
     await lab.run(["socat", "-u", `FILE:${lab.path("file")}`, `TCP:127.0.0.1:${port}`], {
       preload: combination.client,
       name: "sender",
@@ -36,13 +42,13 @@ withCombinations("socat sends a file", { programs: ["socat"] }, async (lab, comb
 
 preloadedTest("socat forks a child for each connection", { programs: ["socat"] }, async (lab) => {
   const port = freePort();
-  const file = noise(5_000_000, 4);
+  const file = noise(100_000_000, 4);
   const server = lab.start(
     ["socat", `TCP-LISTEN:${port},bind=127.0.0.1,fork`, "PIPE"],
     { preload: true, name: "server" },
   );
   await waitForPort(port, server);
-  await expectCarrier(lab, both, {}, async () => {
+  await expectCarrier(lab, both, { settlingBytes }, async () => {
     for (let i = 0; i < 3; i++) {
       const echoed = await lab.run(["socat", "-t10", "-", `TCP:127.0.0.1:${port}`], {
         preload: true,
@@ -55,13 +61,13 @@ preloadedTest("socat forks a child for each connection", { programs: ["socat"] }
 
 withCombinations("ncat sends a file", { programs: ["ncat"] }, async (lab, combination) => {
   const port = freePort();
-  const file = noise(fileBytes, 5);
+  const file = noise(20_000_000, 5);
   const receiver = lab.start(["ncat", "-l", "--recv-only", "127.0.0.1", `${port}`], {
     preload: combination.server,
     name: "receiver",
   });
   await waitForPort(port, receiver);
-  await expectCarrier(lab, combination, {}, async () => {
+  await expectCarrier(lab, combination, oneConnection, async () => {
     await lab.run(["ncat", "--send-only", "127.0.0.1", `${port}`], {
       preload: combination.client,
       stdin: file,
@@ -87,8 +93,19 @@ for (const direction of ["to the server", "to the client", "both ways", "from a 
       name: "server",
     });
     await waitForPort(port, server);
-    await expectCarrier(lab, combination, {}, async () => {
-      const command = ["iperf3", "-c", "127.0.0.1", "-p", `${port}`, "-n", "300M", "-P", "2", "-J"];
+    await expectCarrier(lab, combination, { settlingBytes }, async () => {
+      const command = [
+        "iperf3",
+        "-c",
+        "127.0.0.1",
+        "-p",
+        `${port}`,
+        "-n",
+        "1000M",
+        "-P",
+        "2",
+        "-J",
+      ];
       const { stdout } = await lab.run([...command, ...flags[direction]], {
         preload: combination.client,
         name: "client",

@@ -1,6 +1,7 @@
 """Sends and receives so many bytes at once over one TCP connection, in one of several styles.
 
-Both ends run this program. Each sends its own stream (made from its seed) in pieces of random
+Both ends run this program. After a few single bytes to and fro (so that the connection has its
+carrier) each sends its own stream (made from its seed) in pieces of random
 sizes, receives the other's in pieces of random sizes until EOF, and prints the SHA-256 of both, so
 that the test can compare what one end sent with what the other received.
 
@@ -17,6 +18,7 @@ import sys
 import threading
 
 PIECE_MAX = 200_000
+GREETINGS = 300
 
 
 class Outgoing:
@@ -202,6 +204,17 @@ def with_asyncio(sock, out, into):
     asyncio.run(both())
 
 
+def greet(sock, first):
+    """One byte to and fro, many times."""
+    for _ in range(GREETINGS):
+        if first:
+            sock.sendall(b"?")
+        if sock.recv(1) != (b"!" if first else b"?"):
+            sys.exit("the peer greets strangely")
+        if not first:
+            sock.sendall(b"!")
+
+
 STYLES = {
     "blocking": blocking,
     "select": nonblocking,
@@ -212,16 +225,24 @@ STYLES = {
 }
 
 
+def listen(host, port):
+    """Where a client that connects to this address arrives; for a mapped one a dual-stack socket."""
+    if host.startswith("::ffff:"):
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
 def main():
     role, style, port, count, seed, *rest = sys.argv[1:]
     address = (rest[0] if rest else "127.0.0.1", int(port))
     if role == "server":
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        with socket.create_server(address, family=family) as listener:
-            sock, _ = listener.accept()
+        listener = listen(*address)
+        sock, _ = listener.accept()
     else:
         sock = socket.create_connection(address)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    greet(sock, role == "client")
     out, into = Outgoing(int(count), int(seed)), Incoming(int(seed))
     STYLES[style](sock, out, into)
     sock.close()
