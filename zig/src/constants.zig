@@ -84,8 +84,12 @@ pub const kernel_look_rx_ns = 20_000;
 /// epoll and poll calls that find ring events still look at kernel fds this often.
 pub const kernel_look_poll_ns = 20_000;
 
-/// Longest spin before sleeping.
-pub const spin_ns_max = 50_000;
+/// Longest spin before sleeping. It must outlast a peer's wake-up from the kernel (50-75 us in a
+/// virtual machine): with less, two ends that answer at once would take turns sleeping for ever.
+pub const spin_ns_max = 150_000;
+
+/// Data that came so soon after falling asleep would have been worth a full spin.
+pub const short_sleep_ns = 150_000;
 
 /// Two clock reads of one spin further apart than this: the cpu was taken away, so others want it.
 pub const preempted_gap_ns = 150_000;

@@ -14,7 +14,7 @@ const clock = @import("clock.zig");
 
 /// Clock until which this process does not spin: somebody else wants the cores.
 var crowded_until: u64 = 0;
-/// Cores this process may use; 1 = spinning never pays.
+/// Cores this process may use. With one, and no way to tell where the peer runs, nothing spins.
 pub var cpus: u32 = 2;
 
 pub const Spin = struct {
@@ -27,8 +27,10 @@ pub const Spin = struct {
             spin.known = true;
             spin.budget_ns = constants.spin_ns_max;
         }
-        if (spin.budget_ns == 0 or cpus < 2) return 0;
+        if (spin.budget_ns == 0) return 0;
         const mine = currentCpuPlusOne();
+        // Pinned to one cpu, it is enough to know that the peer runs on another.
+        if (mine == 0 and cpus < 2) return 0;
         if (mine != 0 and mine == peer_cpu_plus_one) return 0;
         return clock.fromNs(spin.budget_ns);
     }
@@ -44,7 +46,7 @@ pub const Spin = struct {
 
     /// Slept this long for data.
     pub fn slept(spin: *Spin, ns: u64) void {
-        if (ns < 2 * constants.spin_ns_max) spin.budget_ns = constants.spin_ns_max;
+        if (ns < constants.short_sleep_ns) spin.budget_ns = constants.spin_ns_max;
     }
 };
 
