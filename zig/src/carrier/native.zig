@@ -133,6 +133,8 @@ pub const Faults = struct {
     producer_clears: bool = false,
     /// Publish before the copy (m5 HEADFIRST).
     head_first: bool = false,
+    /// A survivor takes a dead holder's lock over and goes on without `recover`.
+    no_recover: bool = false,
 };
 
 test "copy moves every length up to 300 exactly" {

@@ -215,6 +215,25 @@ pub fn Receiver(comptime Env: type) type {
             }
         }
 
+        // -- taking over ---------------------------------------------------------------------
+
+        /// The lock's last holder died with it: makes this end and the direction agree again. What
+        /// it had copied out went with it. False: the kernel socket does not answer. (PROTOCOL M5)
+        pub fn recover(self: *Self, kernel: anytype, bells: anytype) bool {
+            if (!self.inRing()) return true; // `source` completes a begun acknowledgement
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            if (now.kind() == .ring) {
+                // Consumed, perhaps, and not announced: a sender may sleep for this space.
+                self.consume(0, bells);
+                return true;
+            }
+            // It had left the ring and not noted it.
+            const kernel_position = kernel.receivePosition() orelse return false;
+            self.end.carried = self.end.position -% kernel_position;
+            self.end.carrier = @intFromEnum(layout.Carrier.tcp);
+            return true;
+        }
+
         // -- sleeping ------------------------------------------------------------------------
 
         /// After arming: is there a reason not to sleep? (The kernel's own events are polled.)

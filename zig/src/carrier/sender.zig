@@ -197,8 +197,6 @@ pub fn Sender(comptime Env: type) type {
                 return .corrupt;
             }
             const sent_to = self.sendRange(start, kernel);
-            self.end.carried +%= start -% self.end.entered;
-            self.end.entered = sent_to;
             if (sent_to != self.head and was.want and !Env.faults.no_unpublish) {
                 self.head = @max(self.call_start, sent_to);
                 Env.store(.acquire_or_release, &self.direction.head, self.head);
@@ -209,17 +207,77 @@ pub fn Sender(comptime Env: type) type {
             if (sent_to == self.head) {
                 const final = Gate.of(if (was.want) .tcp_final else .tcp, 0).word();
                 if (Env.cas(&self.direction.gate, busy, final) != null) return .corrupt;
+                self.noteMoved(start, sent_to);
                 self.toTcp();
                 return .tcp;
             }
             const back = if (was.want) Gate.wanted(sent_to) else Gate.of(.switching, sent_to);
             if (Env.cas(&self.direction.gate, busy, back.word()) != null) return .corrupt;
+            self.noteMoved(start, sent_to);
             // Giving back is a publication: the receiver may sleep, having seen `busy`.
             if (!Env.faults.no_give_back_wake) {
                 self.end.rang = @splat(0);
                 wake.Wake(Env).notify(&self.direction.attn, &self.end.rang, bells);
             }
             return .kernel_full;
+        }
+
+        /// Only after the gate has left BUSY: until then `entered - carried` is the kernel's
+        /// position before the move, which `recover` needs.
+        fn noteMoved(self: *Self, start: u64, sent_to: u64) void {
+            self.end.carried +%= start -% self.end.entered;
+            self.end.entered = sent_to;
+        }
+
+        // -- taking over ---------------------------------------------------------------------
+
+        /// The lock's last holder died with it: makes this end and the direction agree again.
+        /// Nothing is rolled back; a move that was begun is finished or given back to the ring, and
+        /// how far it got is what the kernel has taken. False: start over, or corrupt. (PROTOCOL M5)
+        pub fn recover(self: *Self, kernel: anytype, bells: anytype) bool {
+            const kernel_position = kernel.sendPosition() orelse return false;
+            const end = self.end;
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            switch (now.kind()) {
+                .tcp, .tcp_final => if (self.inRing()) self.recoverLeft(kernel_position),
+                .switching, .ring => {
+                    const down = Env.load(.relaxed, &self.direction.down);
+                    if (down != Direction.open_ended) {
+                        if (self.inRing()) self.recoverLeft(kernel_position);
+                    } else {
+                        if (!self.inRing()) end.entered = self.head; // it had just entered
+                        end.carried = end.entered -% kernel_position;
+                        end.carrier = @intFromEnum(layout.Carrier.ring);
+                    }
+                },
+                .busy => if (!self.recoverBusy(now, kernel_position)) return false,
+                _ => return false,
+            }
+            // It may have published and not rung.
+            end.rang = @splat(0);
+            wake.Wake(Env).notify(&self.direction.attn, &end.rang, bells);
+            return true;
+        }
+
+        fn recoverLeft(self: *Self, kernel_position: u64) void {
+            self.end.carried = self.head -% kernel_position;
+            self.toTcp();
+        }
+
+        /// Gives the ring the bytes that the dead holder had not moved yet.
+        fn recoverBusy(self: *Self, now: Gate, kernel_position: u64) bool {
+            const end = self.end;
+            const moved = kernel_position -% (end.entered -% end.carried);
+            const sent_to = now.position +% moved;
+            if (self.head -% sent_to > Env.ring_bytes) return false;
+            Env.store(.acquire_or_release, &self.direction.tail, sent_to);
+            const asked = self.flags() & layout.attn_flag_want != 0;
+            const back = if (asked) Gate.wanted(sent_to) else Gate.of(.switching, sent_to);
+            if (Env.cas(&self.direction.gate, now.word(), back.word()) != null) return false;
+            end.entered = sent_to;
+            end.carried = sent_to -% kernel_position;
+            end.carrier = @intFromEnum(layout.Carrier.ring);
+            return true;
         }
 
         fn sendRange(self: *Self, start: u64, kernel: anytype) u64 {
