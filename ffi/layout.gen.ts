@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 17359818407965479621n;
+export const layoutHash = 2693556047955048578n;
 
 export const structs = {
   Endpoint: {
@@ -269,12 +269,14 @@ export const structs = {
     },
   },
   ListenerFacts: {
-    size: 40,
+    size: 48,
     fields: {
       netns: { offset: 0, type: "u64" },
       endpoint: { offset: 8, type: "Endpoint" },
       uid: { offset: 32, type: "u32" },
-      reserved: { offset: 36, type: "u32" },
+      listening: { offset: 36, type: "u32" },
+      family: { offset: 40, type: "u32" },
+      reserved: { offset: 44, type: "u32" },
     },
   },
   TableTotals: {

@@ -107,10 +107,13 @@ export class Native implements Disposable {
     checked(this.#library.symbols.sd_close(fd), `close descriptor ${fd}`);
   }
 
-  /** What the kernel says about a listening TCP socket; throws when it is none. */
+  /** What the kernel says about a TCP socket; throws unless it listens or is connected. */
   checkListener(fd: number): ListenerFacts {
     const facts = structBuffer("ListenerFacts");
-    checked(this.#library.symbols.sd_listener_check(fd, facts), "take this for a TCP listener");
+    checked(
+      this.#library.symbols.sd_listener_check(fd, facts),
+      "take this for a TCP listener or connection",
+    );
     return readStruct("ListenerFacts", facts);
   }
 

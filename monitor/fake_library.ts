@@ -40,6 +40,7 @@ export class FakeLibrary implements Disposable {
     return await this.receive("welcome");
   }
 
+  /** Of a listening socket, or of an accepted one. */
   async listen(fd: number, token = 1): Promise<Received<"listening">> {
     this.send({ type: "listen", sequence: this.#next(), body: { token, reserved: 0 } }, [fd]);
     return await this.receive("listening");

@@ -68,7 +68,10 @@ export async function processReports(server: Server): Promise<ProcessReport[]> {
       program: client.program,
       uid: client.uid,
       index: client.processIndex,
-      listeners: [...client.memberships.values()].reduce((sum, sockets) => sum + sockets, 0),
+      listeners: [...client.memberships.values()].reduce(
+        (sum, { listening }) => sum + listening,
+        0,
+      ),
       connections: Number(totals.live_count),
       ...totalsOf(totals),
     });

@@ -313,8 +313,8 @@ export class Server {
   #prove(fds: number[], fdsLost: boolean): ListenerProof | number {
     if (fds.length === 0) return fdsLost ? Reason.no_fds : Reason.listener_unregistered;
     try {
-      const { netns, endpoint, uid } = this.#native.checkListener(fds[0]);
-      return { netns, endpoint, uid };
+      const { netns, endpoint, uid, listening, family } = this.#native.checkListener(fds[0]);
+      return { netns, endpoint, uid, listening: listening === 1, family };
     } catch (error) {
       if (isNativeError(error, "EPROTONOSUPPORT")) return Reason.socket_option;
       if (isNativeError(error)) return Reason.listener_unregistered;

@@ -3,7 +3,7 @@ import { arenaBytes, constants, Reason, structs } from "../ffi/layout.gen.ts";
 import { readStruct } from "../ffi/struct.ts";
 import { type FakeLibrary, fileBytes, readMemory } from "./fake_library.ts";
 import { decodeReply } from "./protocol.ts";
-import { openDescriptors, TestServer } from "./test_server.ts";
+import { descriptorAt, openDescriptors, TestServer } from "./test_server.ts";
 
 /** Sequence word of a process, as it sees it in the registry. */
 function sequenceWord(registryFd: number, index: number): bigint {
@@ -106,6 +106,110 @@ Deno.test("what is no listening TCP socket is refused", async () => {
   library.send({ type: "listen", sequence: 1, body: { token: 1, reserved: 0 } });
   assertEquals((await library.receive("listening")).body.reason, Reason.listener_unregistered);
 });
+
+Deno.test("a process with an accepted connection gets the arenas of its listener", async () => {
+  await using test = new TestServer();
+  const { fd: listener, port } = test.listener();
+  const parent = await test.process();
+  const { group } = (await parent.listen(listener)).body;
+  const client = await test.process();
+  client.connect(group);
+  const arena = await client.receive("arena");
+  await client.receive("link");
+  const child = await test.process();
+  const answer = await child.listen((await test.accepted(port)).fd, 9);
+  assertEquals([answer.body.group, answer.body.token], [group, 9]);
+  const served = await child.receive("arena");
+  assertEquals([served.body.arena_id, served.body.side], [arena.body.arena_id, 1]);
+  const link = await client.receive("link");
+  test.native.send(served.fds[1], new Uint8Array([5]));
+  assertEquals([...test.native.receive(link.fds[0])!.bytes], [5]);
+});
+
+Deno.test("a dual-stack listener's IPv4 connection is of its group", async () => {
+  await using test = new TestServer();
+  const parent = await test.process();
+  const { fd: listener, port } = test.listener("::");
+  const { group } = (await parent.listen(listener)).body;
+  const child = await test.process();
+  const accepted = await test.accepted(port);
+  assertEquals((await child.listen(accepted.fd)).body.group, group);
+});
+
+Deno.test("a connection of no registered listener joins nothing and adds no entry", async () => {
+  await using test = new TestServer();
+  const { library, group } = await test.worker();
+  const watcher = test.library();
+  const [registry] = (await watcher.hello()).fds;
+  const { port } = test.listener();
+  const { fd, peerPort } = await test.accepted(port);
+  const connecting = descriptorAt(test.native, peerPort, false);
+  for (const socket of [fd, connecting]) {
+    const answer = await library.listen(socket);
+    assertEquals([answer.body.group, answer.body.reason], [0, Reason.no_listener]);
+  }
+  assertEquals(registryListeners(registry).map((entry) => entry.group), [group]);
+});
+
+Deno.test("the entry goes with the last listening process, not with who serves", async () => {
+  await using test = new TestServer();
+  const watcher = test.library();
+  const [registry] = (await watcher.hello()).fds;
+  const parent = await test.process();
+  const { fd, port } = test.listener();
+  await parent.listen(fd);
+  const child = await test.process();
+  const accepted = await test.accepted(port);
+  const { group } = (await child.listen(accepted.fd)).body;
+  child.unlisten(group);
+  await child.listen(accepted.fd);
+  assertEquals(registryListeners(registry).length, 1);
+  test.end(parent);
+  await test.until("the entry is gone", () => registryListeners(registry).length === 0);
+  assertEquals((await child.listen(accepted.fd)).body.reason, Reason.no_listener);
+});
+
+Deno.test("the monitor keeps no copy of an accepted connection", async () => {
+  await using test = new TestServer();
+  const parent = await test.process();
+  const { fd, port } = test.listener();
+  await parent.listen(fd);
+  const accepted = await test.accepted(port);
+  const before = openDescriptors();
+  await parent.listen(accepted.fd);
+  assertEquals(openDescriptors(), before);
+});
+
+Deno.test({
+  name: "another user's connection joins when the asking process or the socket is the listener's",
+  ignore: Deno.uid() !== 0, // only root can give a socket to another user
+  async fn() {
+    const [root, other] = [0, 65534];
+    const cases: [listener: number, accepted: number, joins: boolean][] = [
+      [root, other, true],
+      [other, other, true],
+      [other, root, false],
+    ];
+    for (const [ofListener, ofAccepted, joins] of cases) {
+      await using test = new TestServer();
+      const parent = await test.process();
+      const { fd, port } = test.listener();
+      give(fd, ofListener);
+      const { group } = (await parent.listen(fd)).body;
+      const accepted = await test.accepted(port);
+      give(accepted.fd, ofAccepted);
+      const child = await test.process();
+      const { body } = await child.listen(accepted.fd);
+      const wanted = joins ? [group, Reason.none] : [0, Reason.no_listener];
+      assertEquals([body.group, body.reason], wanted, `${ofListener} ${ofAccepted}`);
+    }
+  },
+});
+
+/** Changes who owns a socket. */
+function give(fd: number, uid: number): void {
+  Deno.chownSync(`/proc/self/fd/${fd}`, uid, null);
+}
 
 Deno.test("client and worker get the same arena and the two ends of a channel", async () => {
   await using test = new TestServer();

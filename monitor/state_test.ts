@@ -1,23 +1,16 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { constants, Reason } from "../ffi/layout.gen.ts";
-import { kinds, listenerAt, only, sends, World } from "./core/world.ts";
+import {
+  acceptedAt,
+  assertEmpty,
+  kinds,
+  listenerAt,
+  only,
+  pair,
+  sends,
+  World,
+} from "./core/world.ts";
 import { defaultQuotas } from "./policy.ts";
-
-/** A server (1) that listens at port 80, group 1, and a client (2). */
-function pair(): World {
-  const world = new World();
-  world.join(1);
-  world.listen(1);
-  world.join(2);
-  return world;
-}
-
-/** The state holds nothing of anybody. */
-function assertEmpty({ state }: World): void {
-  const { clients, groups, groupsByKey, arenas, usage } = state;
-  const sizes = [clients, groups, groupsByKey, arenas, usage].map(({ size }) => size);
-  assertEquals(sizes, [0, 0, 0, 0, 0]);
-}
 
 // -- processes ----------------------------------------------------------------------------------
 
@@ -140,109 +133,6 @@ Deno.test("events of a client that was dropped do nothing", () => {
   world.play({ kind: "stalled", client: 2, why: "test" });
   assertEquals(world.connect(2, 1), []);
   assertEquals(world.leave(2), []);
-});
-
-// -- listeners ----------------------------------------------------------------------------------
-
-Deno.test("the first listener makes a group and a registry entry", () => {
-  const world = new World();
-  world.join(1);
-  const actions = world.listen(1, {}, 42);
-  assertEquals(kinds(actions), ["add_listener", "listening"]);
-  assertEquals(only(actions, "listening"), {
-    token: 42,
-    group: 1,
-    reason: Reason.none,
-    reserved: 0,
-  });
-  assertEquals(world.state.groups.get(1)!.uid, 1000);
-});
-
-Deno.test("a sibling that listens at the same socket joins the same group", () => {
-  const world = pair();
-  world.join(3);
-  const actions = world.listen(3);
-  assertEquals(kinds(actions), ["listening"]);
-  assertEquals(only(actions, "listening").group, 1);
-});
-
-Deno.test("a worker that gave up root stays in the group of its master", () => {
-  const world = new World();
-  world.join(1, { uid: 0 });
-  world.join(2, { uid: 33 });
-  const group = only(world.listen(1, { uid: 0 }), "listening").group;
-  assertEquals(only(world.listen(2, { uid: 0 }), "listening").group, group);
-});
-
-Deno.test("another port, address, family, scope, owner or namespace is another group", () => {
-  const world = new World();
-  world.join(1);
-  const { endpoint } = listenerAt(80);
-  const loopback = new Uint8Array(16);
-  loopback.set([0xff, 0xff, 127, 0, 0, 1], 10);
-  const proofs = [
-    {},
-    { endpoint: { ...endpoint, port: 81 } },
-    { endpoint: { ...endpoint, address: loopback } },
-    { endpoint: { ...endpoint, family: 6 } },
-    { endpoint: { ...endpoint, scope: 2 } },
-    { uid: 1001 },
-    { netns: 2n },
-  ];
-  const groups = proofs.map((proof) => only(world.listen(1, proof), "listening").group);
-  assertEquals(groups, [1, 2, 3, 4, 5, 6, 7]);
-});
-
-Deno.test("a socket that is no TCP listener is refused with the kernel's reason", () => {
-  const world = new World();
-  world.join(1);
-  const answer = only(world.listen(1, Reason.socket_option), "listening");
-  assertEquals([answer.group, answer.reason], [0, Reason.socket_option]);
-  assertEquals(world.state.groups.size, 0);
-});
-
-Deno.test("a group ends when its last member stops listening", () => {
-  const world = pair();
-  world.join(3);
-  world.listen(3);
-  assertEquals(kinds(world.unlisten(1, 1)), []);
-  assertEquals(kinds(world.unlisten(3, 1)), ["remove_listener"]);
-  assertEquals(world.state.groups.size, 0);
-});
-
-Deno.test("a group ends when its last member dies", () => {
-  const world = pair();
-  assertEquals(kinds(world.leave(1)), ["remove_listener"]);
-});
-
-Deno.test("a group number is never used twice", () => {
-  const world = pair();
-  world.unlisten(1, 1);
-  assertEquals(only(world.listen(1), "listening").group, 2);
-});
-
-Deno.test("a process with two sockets in a group leaves with the second unlisten", () => {
-  const world = pair();
-  world.listen(1);
-  assertEquals(kinds(world.unlisten(1, 1)), []);
-  assert(world.state.groups.has(1));
-  assertEquals(kinds(world.unlisten(1, 1)), ["remove_listener"]);
-});
-
-Deno.test("unlisten of a group that one is not in does nothing", () => {
-  const world = pair();
-  assertEquals(kinds(world.unlisten(2, 1)), []);
-  assertEquals(kinds(world.unlisten(2, 99)), []);
-  assert(world.state.groups.has(1));
-});
-
-Deno.test("a uid has at most its quota of listeners", () => {
-  const world = new World({ quotas: { listeners: 1 } });
-  world.join(1);
-  world.listen(1);
-  assertEquals(only(world.listen(1, listenerAt(81)), "listening").reason, Reason.quota);
-  world.unlisten(1, 1);
-  assertEquals(only(world.listen(1, listenerAt(81)), "listening").reason, Reason.none);
 });
 
 // -- arenas -------------------------------------------------------------------------------------
@@ -511,11 +401,12 @@ function playRandomly(world: World, seed: number, steps: number): void {
       () => world.meet(nextClient++, { uid: below(3) }),
       () => world.listen(client, listenerAt(80 + below(4), below(3), BigInt(1 + below(2)))),
       () => world.listen(client, listenerAt(80 + below(4))),
+      () => world.listen(client, acceptedAt(80 + below(4), below(3))),
       () => world.unlisten(client, group),
       () => world.connect(client, group, below(300)),
       () => world.connect(client, group),
       () => world.leave(client),
-    ][below(8)]();
+    ][below(9)]();
   }
 }
 
@@ -529,11 +420,13 @@ function assertBooks({ state }: World): void {
     assert(state.groups.has(arena.group) || arena.workers.size > 0);
   }
   for (const group of state.groups.values()) {
-    assert(group.members.size > 0);
+    assert(group.listening > 0);
     assertEquals(state.groupsByKey.get(group.key), group.number);
-    for (const member of group.members) {
-      assert(state.clients.get(member)!.memberships.has(group.number));
-    }
+    const memberships = [...group.members].map((member) =>
+      state.clients.get(member)!.memberships.get(group.number)!
+    );
+    assertEquals(group.listening, memberships.reduce((sum, { listening }) => sum + listening, 0));
+    assert(memberships.every(({ listening, serving }) => listening + serving > 0));
   }
   for (const [uid, usage] of state.usage) {
     const arenas = [...state.arenas.values()].filter((arena) => arena.uid === uid);
@@ -543,5 +436,9 @@ function assertBooks({ state }: World): void {
     const processes = clients.filter(({ phase }) => phase === "registered");
     assertEquals(usage.processes, processes.length);
     assertEquals(usage.strangers, clients.length - processes.length);
+    const memberships = clients.flatMap((client) => [...client.memberships]);
+    assert(memberships.every(([group]) => state.groups.has(group)));
+    const sockets = memberships.map(([, { listening, serving }]) => listening + serving);
+    assertEquals(usage.listeners, sockets.reduce((sum, count) => sum + count, 0));
   }
 }

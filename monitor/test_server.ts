@@ -17,6 +17,7 @@ export class TestServer implements AsyncDisposable {
   readonly logLines: string[] = [];
   readonly #running: Promise<void>;
   readonly #listeners: Deno.Listener[] = [];
+  readonly #connections: Deno.Conn[] = [];
   readonly #libraries: FakeLibrary[] = [];
   readonly #apis: Api[] = [];
 
@@ -53,8 +54,20 @@ export class TestServer implements AsyncDisposable {
   listener(hostname = "127.0.0.1"): { fd: number; port: number } {
     const listener = Deno.listen({ hostname, port: 0 });
     this.#listeners.push(listener);
-    const port = (listener.addr as Deno.NetAddr).port;
-    return { fd: descriptorOf(this.native, port), port };
+    const port = portOf(listener);
+    return { fd: descriptorAt(this.native, port, true), port };
+  }
+
+  /** The descriptor of a connection that the listener at this port has just accepted. */
+  async accepted(port: number, hostname = "127.0.0.1"): Promise<{ fd: number; peerPort: number }> {
+    const listener = this.#listeners.find((candidate) => portOf(candidate) === port)!;
+    const [client, served] = await Promise.all([
+      Deno.connect({ hostname, port }),
+      listener.accept(),
+    ]);
+    this.#connections.push(client, served);
+    const peerPort = (client.localAddr as Deno.NetAddr).port;
+    return { fd: descriptorAt(this.native, port, false), peerPort };
   }
 
   /** A library that listens, and its group. */
@@ -88,7 +101,7 @@ export class TestServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const library of this.#libraries) library[Symbol.dispose]();
-    for (const listener of this.#listeners) listener.close();
+    for (const socket of [...this.#connections, ...this.#listeners]) socket.close();
     for (const api of this.#apis) await api.shutdown();
     this.server.stop();
     await this.#running;
@@ -98,17 +111,22 @@ export class TestServer implements AsyncDisposable {
   }
 }
 
-/** Deno does not tell a listener's descriptor; the kernel tells which one has the port. */
-function descriptorOf(native: Native, port: number): number {
+function portOf(listener: Deno.Listener): number {
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+/** Deno does not tell a socket's descriptor; the kernel tells which one has the port. */
+export function descriptorAt(native: Native, port: number, listening: boolean): number {
   for (const entry of Deno.readDirSync("/proc/self/fd")) {
     try {
       const fd = Number(entry.name);
-      if (native.checkListener(fd).endpoint.port === port) return fd;
+      const facts = native.checkListener(fd);
+      if (facts.endpoint.port === port && (facts.listening === 1) === listening) return fd;
     } catch {
       // Another kind of descriptor.
     }
   }
-  throw new Error(`no descriptor listens at port ${port}`);
+  throw new Error(`no descriptor ${listening ? "listens" : "is connected"} at port ${port}`);
 }
 
 /** Descriptors that this process has. */

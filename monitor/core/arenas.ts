@@ -147,6 +147,7 @@ export function arenaFailed(state: State, event: EventOf<"arena_failed">): Actio
 /** LINK to the client, and only when that is on its way, ARENA to the worker. */
 export function introduce(state: State, arena: Arena, worker: Client): Action[] {
   if (!arena.made || arena.workers.has(worker.id)) return [];
+  if (!mayServe(state, arena, worker)) return [];
   const client = state.clients.get(arena.client)!;
   const link = takeLink(arena);
   if (link === undefined) {
@@ -170,6 +171,17 @@ export function introduce(state: State, arena: Arena, worker: Client): Action[] 
       [toWorker],
     ),
   ];
+}
+
+/**
+ * An arena holds all connections of one client process to the group. Whoever listens could have
+ * accepted each of them, but a child that was left with one connection and has given up the
+ * group's uid could not: it sees its own user's only. The others stay on TCP.
+ */
+function mayServe(state: State, arena: Arena, worker: Client): boolean {
+  const group = state.groups.get(arena.group)!;
+  if (worker.memberships.get(group.number)!.listening > 0) return true;
+  return [0, group.uid, arena.uid].includes(worker.uid);
 }
 
 /** As late as possible again: the client may still look at connections of a worker that died. */

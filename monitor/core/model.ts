@@ -26,14 +26,25 @@ export interface Client {
   /** In the process's own pid namespace. */
   ownPid: number;
   parentPid: number;
-  /** Group number to how many sockets of this process are in it. */
-  readonly memberships: Map<number, number>;
+  /** By group number. */
+  readonly memberships: Map<number, Membership>;
   /** Arenas that it asked for, and arenas that it serves. */
   readonly arenas: Set<number>;
   readonly served: Set<number>;
 }
 
-/** Processes that accept connections for one address: forked, pre-forked or SO_REUSEPORT. */
+/** How many sockets of one process are in one group. */
+export interface Membership {
+  /** Listening ones. */
+  listening: number;
+  /** Accepted ones: it serves connections that another member's listener took. */
+  serving: number;
+}
+
+/**
+ * Processes that serve the connections of one address: those that accept them (forked, pre-forked
+ * or SO_REUSEPORT), and those that got them accepted (forked for one connection).
+ */
 export interface Group {
   readonly number: number;
   readonly key: string;
@@ -41,6 +52,8 @@ export interface Group {
   readonly uid: number;
   readonly netns: bigint;
   readonly endpoint: Endpoint;
+  /** Listening sockets of all members; never 0: the group ends with the last. */
+  listening: number;
   readonly members: Set<number>;
   readonly arenas: Set<number>;
 }
@@ -69,7 +82,7 @@ export interface Usage {
   /** Control connections that have not said HELLO. */
   strangers: number;
   processes: number;
-  /** Listening sockets registered. */
+  /** Sockets registered, listening and accepted ones. */
   listeners: number;
   arenas: number;
   arenaBytes: number;
@@ -108,10 +121,16 @@ export interface State {
   readonly freeProcessIndexes: number[];
 }
 
+/** What the kernel says about the socket of a LISTEN. */
 export interface ListenerProof {
   netns: bigint;
+  /** Its own end. */
   endpoint: Endpoint;
   uid: number;
+  /** Or accepted. */
+  listening: boolean;
+  /** 4 or 6, of the socket itself: one of 6 may have an IPv4 address. */
+  family: number;
 }
 
 export type Event =

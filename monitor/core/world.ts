@@ -1,6 +1,8 @@
 /** A state and the events that tests play to it, with the shell's answers filled in. */
 
+import { assertEquals } from "@std/assert";
 import { constants } from "../../ffi/layout.gen.ts";
+import type { Endpoint } from "../../ffi/registry.ts";
 import { createState, type StateOptions, step } from "../state.ts";
 import type { Action, Event, ListenerProof, Send, State } from "./model.ts";
 import type { Reply, ReplyOf } from "../protocol.ts";
@@ -79,8 +81,35 @@ export class World {
   }
 }
 
+/** A server (1) that listens at port 80, group 1, and a client (2). */
+export function pair(): World {
+  const world = new World();
+  world.join(1);
+  world.listen(1);
+  world.join(2);
+  return world;
+}
+
+/** The state holds nothing of anybody. */
+export function assertEmpty({ state }: World): void {
+  const { clients, groups, groupsByKey, arenas, usage } = state;
+  const sizes = [clients, groups, groupsByKey, arenas, usage].map(({ size }) => size);
+  assertEquals(sizes, [0, 0, 0, 0, 0]);
+}
+
 export function listenerAt(port: number, uid = 1000, netns = 1n): ListenerProof {
-  return { netns, uid, endpoint: { address: new Uint8Array(16), port, family: 4, scope: 0 } };
+  const endpoint = { address: new Uint8Array(16), port, family: 4, scope: 0 };
+  return { netns, uid, endpoint, listening: true, family: 4 };
+}
+
+/** An accepted connection at 127.0.0.1, on a socket of this family. */
+export function acceptedAt(port: number, uid = 1000, family = 4): ListenerProof {
+  return { ...listenerAt(port, uid), endpoint: loopbackAt(port), listening: false, family };
+}
+
+export function loopbackAt(port: number): Endpoint {
+  const address = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1]);
+  return { address, port, family: 4, scope: 0 };
 }
 
 /** Messages that go out at once, in order. */

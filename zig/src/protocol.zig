@@ -8,7 +8,8 @@
 //!
 //!   HELLO (+ end table memfd)             ->
 //!                                         <- WELCOME (+ registry memfd)
-//!   LISTEN (+ the listening socket)       ->            the monitor asks the kernel, closes it
+//!   LISTEN (+ the listening socket,       ->            the monitor asks the kernel, closes it
+//!           or an accepted one)
 //!                                         <- LISTENING
 //!   CONNECT                               ->            "an arena to this listener, please"
 //!                                         <- ARENA to the client (+ arena memfd), side 0
@@ -84,7 +85,11 @@ pub const Welcome = extern struct {
     registry_bytes: u64,
 };
 
-/// SCM_RIGHTS: the listening socket itself.
+/// SCM_RIGHTS: the listening socket itself, or an accepted connection: then the sender joins the
+/// group of the listener that it came from, as a forked child does that serves one connection.
+/// Such a member never makes a group, and does not keep one: it ends with its last listening
+/// socket, and LISTENING is `no_listener` when there is none. Each LISTEN that got a group counts,
+/// and is taken back by one UNLISTEN: of accepted connections first when a sender has both kinds.
 pub const Listen = extern struct {
     header: Header,
     /// The library's own number for the listener, echoed in LISTENING.

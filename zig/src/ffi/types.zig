@@ -44,12 +44,17 @@ pub const Ready = extern struct {
     reserved: u32 = 0,
 };
 
-/// A listening TCP socket, as the kernel describes it.
+/// A TCP socket that listens, or one that was accepted, as the kernel describes it.
 pub const ListenerFacts = extern struct {
     netns: u64,
+    /// The socket's own end.
     endpoint: layout.Endpoint,
-    /// Owner of the socket: who made it, whichever process holds it now.
+    /// Owner of the socket: who made or accepted it, whichever process holds it now.
     uid: u32,
+    /// 1: listens; 0: is connected.
+    listening: u32,
+    /// 4 or 6: of the socket itself; one of 6 may have an IPv4 address.
+    family: u32,
     reserved: u32 = 0,
 };
 
@@ -97,7 +102,7 @@ comptime {
     assert(@sizeOf(Peer) == 32);
     assert(@sizeOf(Packet) == 32);
     assert(@sizeOf(Ready) == 16);
-    assert(@sizeOf(ListenerFacts) == 40);
+    assert(@sizeOf(ListenerFacts) == 48);
     assert(@sizeOf(TableTotals) == 648);
     assert(@sizeOf(EndRecord) == 184);
 }
