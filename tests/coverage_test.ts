@@ -1,0 +1,60 @@
+/** Which functions of this machine's libc the library intercepts, and why not the others. */
+
+import { assert, assertEquals } from "@std/assert";
+import { interceptedNames } from "./harness/api.ts";
+import { dynamicSymbols } from "./harness/elf.ts";
+import { candidatePatterns, families, passesThrough } from "./passes_through.ts";
+
+const intercepted = new Set(interceptedNames());
+const listed = passesThrough.flatMap(({ names }) => names);
+
+Deno.test("every libc function that may touch a socket is intercepted or has a reason", () => {
+  const undecided = libcFunctions().filter((name) =>
+    isCandidate(name) && !intercepted.has(name) && !isOfFamily(name) && !listed.includes(name)
+  );
+  assertEquals(
+    undecided,
+    [],
+    "decide about each: add it to zig/src/preload/table.zig or, with a reason, to tests/passes_through.ts",
+  );
+});
+
+Deno.test("no function is both intercepted and said to pass through", () => {
+  assertEquals(listed.filter((name) => intercepted.has(name)), []);
+  assertEquals([...intercepted].filter(isOfFamily), []);
+});
+
+Deno.test("a function has one reason", () => {
+  assertEquals(listed.length, new Set(listed).size);
+  for (const { because } of passesThrough) assert(because.length > 10, because);
+});
+
+Deno.test("the candidates include what every program uses on sockets", () => {
+  const names = ["read", "write", "sendmsg", "accept4", "epoll_wait", "close_range", "vfork"];
+  assertEquals(names.filter((name) => !isCandidate(name)), []);
+  const functions = libcFunctions();
+  assertEquals(names.filter((name) => !functions.includes(name)), []);
+});
+
+function isCandidate(name: string): boolean {
+  return candidatePatterns.some((pattern) => pattern.test(name));
+}
+
+function isOfFamily(name: string): boolean {
+  return families.some(({ pattern }) => pattern.test(name));
+}
+
+function libcFunctions(): string[] {
+  const functions = dynamicSymbols(libcPath()).filter((symbol) =>
+    symbol.defined && symbol.kind === "function"
+  );
+  return [...new Set(functions.map(({ name }) => name))].sort();
+}
+
+/** The libc that this very process runs on. */
+function libcPath(): string {
+  const maps = Deno.readTextFileSync("/proc/self/maps");
+  const path = maps.match(/\/\S*\/(libc\.so\.6|libc-[\d.]+\.so|ld-musl-\S+)$/m)?.[0];
+  assert(path !== undefined, "find libc: no line of /proc/self/maps names it");
+  return path;
+}
