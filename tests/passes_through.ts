@@ -73,6 +73,7 @@ export const passesThrough: readonly PassesThrough[] = [
       "pread",
       "pread64",
       "__pread64",
+      "__pread64_nocancel",
       "__libc_pread",
       "__pread_chk",
       "__pread64_chk",
@@ -271,18 +272,18 @@ export const passesThrough: readonly PassesThrough[] = [
     names: ["exit", "quick_exit"],
   },
   {
-    because: "ends in an intercepted function, through the dynamic symbol or its kernel call",
+    because: "prints, names or raises a signal, and installs nothing",
     names: ["psignal", "strsignal", "gsignal"],
   },
   {
     because: "matches by its letters only",
     names: [
-      "_IO_fdopen_",
       "__cyg_profile_func_exit",
       "__libc_scratch_buffer_dupfree",
+      "__mktemp",
+      "mktemp",
       "re_exec",
       "regexec",
-      "__readonly_area",
     ],
   },
   {

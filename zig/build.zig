@@ -1,7 +1,7 @@
 //! Builds everything native: libsd.so (the preload library), libsdffi.so (C ABI for Deno), the
 //! plain libc benchmark programs, and the tests. `zig build` installs into zig-out/;
 //! `zig build test` runs the unit tests and the interleaving test; `zig build layout` prints the
-//! TypeScript layout tables.
+//! TypeScript layout tables, `zig build api` docs/API.md.
 
 const std = @import("std");
 
@@ -13,6 +13,7 @@ pub fn build(b: *std.Build) void {
     addFfi(b, target, optimize);
     addBench(b, target, optimize);
     addLayout(b);
+    addApi(b);
     addTests(b, target, optimize);
 }
 
@@ -81,6 +82,20 @@ fn addLayout(b: *std.Build) void {
     });
     const run = b.addRunArtifact(exe);
     b.step("layout", "print the TypeScript layout tables").dependOn(&run.step);
+}
+
+fn addApi(b: *std.Build) void {
+    const exe = b.addExecutable(.{
+        .name = "api-export",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("src/api_export.zig"),
+            .target = b.graph.host,
+            .optimize = .debug,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(exe);
+    b.step("api", "print docs/API.md").dependOn(&run.step);
 }
 
 fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.OptimizeMode) void {

@@ -4,6 +4,7 @@ test {
     _ = @import("layout.zig");
     _ = @import("protocol.zig");
     _ = @import("layout_export.zig");
+    _ = @import("api_export.zig");
     _ = @import("ffi/end_table.zig");
     _ = @import("ffi/listener.zig");
     _ = @import("ffi/memory.zig");
