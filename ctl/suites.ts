@@ -53,7 +53,12 @@ const suites: readonly Suite[] = [
     counts: countsOfCheck,
   },
   { name: "lint", summary: "lint", command: () => deno("lint"), counts: countsOfCheck },
-  { name: "types", summary: "types", command: () => deno("check", "."), counts: countsOfCheck },
+  {
+    name: "types",
+    summary: "types",
+    command: () => deno("check", "--quiet", "."),
+    counts: countsOfCheck,
+  },
   {
     name: "unit",
     summary: "unit tests of monitor, ffi and ctl",
@@ -73,8 +78,10 @@ export async function run(call: Call): Promise<number> {
   const failures: string[] = [];
   for (const suite of chosenSuites(call.operands)) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
+    const start = performance.now();
     const counts = await runSuite(suite);
-    console.log(`<== ${suite.name}: ${countsText(counts)}`);
+    const seconds = Math.round((performance.now() - start) / 1000);
+    console.log(`<== ${suite.name}: ${countsText(counts)} in ${seconds} s`);
     if (counts.failed > 0) failures.push(suite.name);
     sum = addCounts(sum, counts);
   }
