@@ -17,6 +17,7 @@ const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const interest = @import("interest.zig");
+const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const sys = @import("sys.zig");
@@ -36,6 +37,8 @@ pub const Conn = struct {
     state: u32,
     fd: i32,
     nonblocking: bool,
+    /// Counted among this process's undecided server connections.
+    counted_undecided: bool,
     /// Held by forked siblings too (or was): locks are always atomic.
     shared: bool,
     role: layout.Role,
@@ -81,6 +84,7 @@ pub const Conn = struct {
     }
 
     pub fn setState(c: *Conn, state: layout.EndState) void {
+        if (state != .undecided) noteDecided(c);
         @atomicStore(u32, &c.end.state, @intFromEnum(state), .release);
         @atomicStore(u32, &c.state, @intFromEnum(state), .release);
     }
@@ -239,6 +243,20 @@ pub inline fn done(c: *Conn) void {
     c.unpin();
 }
 
+/// Server connections that may still be adopted.
+var undecided_servers: u32 = 0;
+
+pub fn anyUndecidedServer() bool {
+    return @atomicLoad(u32, &undecided_servers, .acquire) != 0;
+}
+
+fn noteDecided(c: *Conn) void {
+    if (c.role != .server or !c.counted_undecided) return;
+    c.counted_undecided = false;
+    _ = @atomicRmw(u32, &undecided_servers, .Sub, 1, .acq_rel);
+    listeners.settle();
+}
+
 pub inline fn find(fd: c_int) ?*Conn {
     return fds.lookup(.conn, Conn, fd);
 }
@@ -266,7 +284,8 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
     c.fd = fd;
     c.refs = 1;
     c.nonblocking = nonblocking;
-    c.next_attempt = if (role == .client) 2 else 1;
+    // One request and its answer pay nothing: negotiation starts at the third data call.
+    c.next_attempt = 3;
     end.role = @intFromEnum(role);
     end.fd = fd;
     end.pid = ends.table.?.header.pid;
@@ -274,6 +293,10 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
     end.opened_ns = 0;
     c.setReason(.undecided);
     c.setState(.undecided);
+    if (role == .server) {
+        c.counted_undecided = true;
+        _ = @atomicRmw(u32, &undecided_servers, .Add, 1, .acq_rel);
+    }
     if (!fds.set(.conn, fd, c)) {
         ends.give(end);
         pool.give(c);
@@ -313,6 +336,7 @@ fn finish(c: *Conn) void {
     if (c.registration_count > 0) interest.detach(c, true);
     const last = !otherHolderLives(c);
     // No thread of ours may be in the middle of the ring when the slot is given back.
+    noteDecided(c);
     const tx = c.lockTx();
     const rx = c.lockRx();
     const was = c.stateOf();

@@ -33,6 +33,9 @@ var process_index: u32 = 0;
 var seen_seq: u64 = 0;
 var retry_at: u64 = 0;
 var netns: u64 = 0;
+/// This process is a forked child, and the session in which it joined its parent's group.
+var forked = false;
+var joined_session: u32 = 0;
 /// Counts (re)connections: listeners and requests belong to one of them.
 pub var session: u32 = 0;
 pub var path_buffer: [108]u8 = @splat(0);
@@ -74,7 +77,7 @@ fn ensureLocked() bool {
         .pid = @intCast(sys.call(.getpid, .{})),
         .netns = netns,
         .end_table_bytes = @sizeOf(layout.EndTable),
-        .parent_pid = 0,
+        .parent_pid = if (forked) @intCast(sys.call(.getppid, .{})) else 0,
         .flags = 0,
     };
     if (packet.send(fd, .hello, hello, &.{ends.memfd}) < 0) {
@@ -334,6 +337,23 @@ fn takeEntry(group: u32) ?*Asked {
     return null;
 }
 
+/// True once WELCOME has come: the monitor lives and reads.
+pub fn isWelcomed() bool {
+    return registry != null;
+}
+
+/// A forked child that serves a connection its parent accepted is in no listener group: it joins by
+/// showing the connection. The monitor holds that socket until it has read the packet, so this is
+/// done once a session, and only when the monitor has just proven that it reads.
+pub fn joinByConnection(connection_fd: i32) void {
+    if (!forked or joined_session == session or !ensure() or !isWelcomed()) return;
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    joined_session = session;
+    _ = sendListen(std.math.maxInt(u32), connection_fd);
+}
+
 pub fn sendListen(token: u32, listener_fd: i32) bool {
     const message: protocol.Listen = .{ .header = undefined, .token = token, .reserved = 0 };
     return packet.send(fd, .listen, message, &.{listener_fd}) > 0;
@@ -352,6 +372,7 @@ pub fn netnsOf() u64 {
 /// A child has no line of its own yet; the inherited one is the parent's.
 pub fn afterForkChild() void {
     mutex = .{};
+    forked = true;
     if (fd >= 0) sys.close(fd);
     fd = -1;
     hello_sent = false;

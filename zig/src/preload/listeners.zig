@@ -6,6 +6,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
 const addr = @import("addr.zig");
+const conn_module = @import("conn.zig");
 const control = @import("control.zig");
 const ends = @import("ends.zig");
 const fds = @import("fds.zig");
@@ -23,6 +24,8 @@ pub const Listener = struct {
     session: u32,
     group: u32,
     reason: Reason,
+    /// No descriptor is left; kept for connections that are still undecided.
+    closed: bool = false,
 };
 
 var pool: Pool(Listener, 16) = .{};
@@ -77,6 +80,7 @@ pub fn registerAll(line: i32) void {
     if (line < 0) return;
     for (by_token) |maybe| {
         const l = maybe orelse continue;
+        if (l.closed) continue;
         if (control.sendListen(l.token, l.fd)) l.session = control.session;
     }
 }
@@ -104,8 +108,31 @@ pub fn dropDescriptor(l: *Listener, fd: c_int) void {
     };
 }
 
+/// A program that accepts once and closes its listener still wants that connection accelerated:
+/// while connections of this process are undecided, its groups stay.
 fn untrack(l: *Listener, fd: c_int) void {
     _ = fd;
+    if (conn_module.anyUndecidedServer() and l.session == control.session) {
+        l.closed = true;
+        any_closed = true;
+        return;
+    }
+    forget(l);
+}
+
+/// A connection has been decided or closed: groups that waited for that can go.
+pub fn settle() void {
+    if (!any_closed or conn_module.anyUndecidedServer()) return;
+    any_closed = false;
+    for (by_token) |maybe| {
+        const l = maybe orelse continue;
+        if (l.closed) forget(l);
+    }
+}
+
+var any_closed = false;
+
+fn forget(l: *Listener) void {
     if (l.group != 0 and l.session == control.session) control.sendUnlisten(l.group);
     const guard = mutex.lock();
     by_token[l.token] = null;
@@ -118,5 +145,6 @@ pub fn afterForkChild() void {
     for (by_token) |maybe| if (maybe) |l| {
         l.session = 0;
         l.group = 0;
+        l.closed = false;
     };
 }

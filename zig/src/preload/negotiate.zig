@@ -1,5 +1,5 @@
-//! From kernel TCP to a ring: the client offers a slot at its second data call, the server adopts
-//! it at a data call of its own. Beside the traffic, never in front of it: every step is a look at
+//! From kernel TCP to a ring: the client offers a slot from its third data call on (so that one
+//! request and its answer pay nothing), the server adopts it at a data call of its own. Beside the traffic, never in front of it: every step is a look at
 //! shared memory or a packet sent without waiting, and each failure leaves the connection on TCP
 //! with a reason.
 //!
@@ -30,7 +30,7 @@ const Arena = arena_module.Arena;
 pub inline fn step(c: *Conn) void {
     c.calls +%= 1;
     switch (c.stateOf()) {
-        .undecided => if (c.role == .server or c.calls >= c.next_attempt) stepSlow(c),
+        .undecided => if (c.calls >= c.next_attempt) stepSlow(c),
         else => {},
     }
 }
@@ -158,7 +158,8 @@ fn serverStep(c: *Conn) void {
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
     c.setReason(.not_adopted);
-    if (adoptAny(c, &tuple)) attach(c);
+    if (adoptAny(c, &tuple)) return attach(c);
+    control.joinByConnection(c.fd);
 }
 
 /// Looks through the arenas for an offer of this connection. True: adopted.

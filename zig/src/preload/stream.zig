@@ -10,6 +10,7 @@ const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
 const interest = @import("interest.zig");
+const lock = @import("lock.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
 const sleep = @import("sleep.zig");
@@ -85,6 +86,10 @@ pub const receive_kernel_flags = sys.MSG_OOB | sys.MSG_ERRQUEUE;
 pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
     // Urgent data and the error queue are the kernel's alone.
     if (flags & receive_kernel_flags != 0) return kernelReceive(c, b, flags);
+    if (!c.isAttached()) {
+        negotiate.step(c);
+        if (staysOnKernel(c)) return kernelReceiveWait(c, b, flags);
+    }
     var done: usize = 0;
     var attempt: Attempt = .{};
     while (true) {
@@ -124,10 +129,7 @@ pub const Attempt = struct {
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
 inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isize {
-    if (!c.isAttached()) {
-        negotiate.step(c);
-        if (!c.isAttached()) return kernelReceive(c, b, flags);
-    }
+    if (!c.isAttached()) return kernelReceive(c, b, flags);
     const held = c.lockRx() orelse return sys.neg(.AGAIN);
     if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
     var r = c.receiver();
@@ -207,13 +209,27 @@ fn peekKernel(c: *Conn) isize {
     return sys.call(.recvfrom, .{ c.fd, &byte, 1, sys.MSG_PEEK | sys.MSG_DONTWAIT, 0, 0 });
 }
 
+/// Nobody can attach the connection while a call sleeps in the kernel: it is plain for good, or
+/// this process has one thread and shares it with no other. Then the call is exactly Linux's.
+inline fn staysOnKernel(c: *const Conn) bool {
+    return switch (c.stateOf()) {
+        .attached => false,
+        .plain => true,
+        else => lock.isSingleThreaded() and !c.shared,
+    };
+}
+
 /// From the kernel socket, without waiting.
 fn kernelReceive(c: *Conn, b: *Buffers, flags: u32) isize {
+    return kernelReceiveWait(c, b, (flags & ~@as(u32, sys.MSG_WAITALL)) | sys.MSG_DONTWAIT);
+}
+
+/// As the descriptor's and the call's flags say.
+fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     var iov: [16]Iovec = undefined;
     const part = b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
-    const waits = flags & ~@as(u32, sys.MSG_WAITALL);
-    const n = sys.call(.recvmsg, .{ c.fd, &msg, waits | sys.MSG_DONTWAIT });
+    const n = sys.call(.recvmsg, .{ c.fd, &msg, flags });
     if (n > 0 and flags & sys.MSG_PEEK == 0) {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
         c.end.rx.counters.tcp_bytes += @intCast(n);
@@ -230,6 +246,17 @@ const send_kernel_flags = sys.MSG_OOB | sys.MSG_ZEROCOPY | sys.MSG_FASTOPEN;
 
 pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
     var done: usize = 0;
+    while (!c.isAttached()) {
+        negotiate.step(c);
+        if (!staysOnKernel(c)) break;
+        // A giant is cut, so that the connection can move to a ring in the middle of it.
+        const limit: usize = if (c.stateOf() == .plain) std.math.maxInt(isize) else 256 * 1024;
+        const piece = @min(limit, b.remaining);
+        const n = kernelSendWait(c, b, flags, limit);
+        if (n < 0) return if (done > 0) @intCast(done) else n;
+        done += @intCast(n);
+        if (n < piece or b.remaining == 0) return @intCast(done);
+    }
     var full_since: u64 = 0;
     while (true) {
         const n = sendOnce(c, b, flags);
@@ -253,10 +280,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
 }
 
 inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
-    if (!c.isAttached()) {
-        negotiate.step(c);
-        if (!c.isAttached()) return kernelSend(c, b, flags);
-    }
+    if (!c.isAttached()) return kernelSend(c, b, flags);
     const held = c.lockTx() orelse return sys.neg(.AGAIN);
     if (!c.isAttached()) return closedMeanwhile(c, held, .tx);
     var s = c.sender();
@@ -392,14 +416,17 @@ pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
     }
 }
 
-/// To the kernel socket, without waiting. A blocking giant is cut, so that the connection can move
-/// to a ring in the middle of it.
+/// To the kernel socket, without waiting; a piece at a time.
 fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
+    return kernelSendWait(c, b, flags | sys.MSG_DONTWAIT, 256 * 1024);
+}
+
+/// As the descriptor's and the call's flags say, at most `limit` bytes.
+fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize) isize {
     var iov: [16]Iovec = undefined;
-    const limit: usize = if (c.stateOf() == .plain) std.math.maxInt(isize) else 256 * 1024;
     const part = b.rest(&iov, limit);
     var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
-    const n = sys.call(.sendmsg, .{ c.fd, &msg, flags | sys.MSG_DONTWAIT });
+    const n = sys.call(.sendmsg, .{ c.fd, &msg, flags });
     if (n > 0) {
         b.skip(@intCast(n));
         c.end.tx.counters.tcp_bytes += @intCast(n);
