@@ -80,7 +80,7 @@ export function reportText(report: DemoReport): string {
   const { machine, runs, cases, checksum, skipped } = report;
   return [
     `${machine.cpu}, ${machine.cpus} cpus, Linux ${machine.kernel}, ${machine.date}`,
-    `median of ${runs} alternating runs (least to most)`,
+    runs === 1 ? "one run of each" : `median of ${runs} alternating runs (least to most)`,
     "",
     casesText(cases),
     "",
@@ -101,7 +101,8 @@ function casesText(cases: readonly CaseResult[]): string {
   ], cases);
 }
 
-function spreadText({ median, min, max }: Spread): string {
+function spreadText({ median, min, max, runs }: Spread): string {
+  if (runs.length === 1) return significant(median);
   return `${significant(median)} (${significant(min)} to ${significant(max)})`;
 }
 

@@ -55,6 +55,14 @@ Deno.test("the report shows medians, spread, ratio, carriers, checksum and what 
   ) assertStringIncludes(text, part);
 });
 
+Deno.test("a single run has no spread to show", () => {
+  const about = { name: "x", unit: "u", better: "higher" } as const;
+  const one = caseResult(about, { kernel: [123], socksdirect: [456] });
+  const text = reportText({ ...report, runs: 1, cases: [one] });
+  assertStringIncludes(text, "one run of each");
+  assertEquals(text.includes(" to "), false);
+});
+
 Deno.test("a wrong checksum cannot be overlooked", () => {
   const checksum = { ...report.checksum, ok: false };
   assertStringIncludes(reportText({ ...report, checksum }), "WRONG");
