@@ -45,7 +45,7 @@ class Place implements AsyncDisposable {
   readonly env = { SOCKSDIRECT_CTL_SOCKET: this.socket };
 
   async [Symbol.asyncDispose]() {
-    await execute([launcher, "monitor", "--stop"], { env: this.env });
+    await execute([...direct, "monitor", "--stop"], { env: this.env });
     Deno.removeSync(this.folder, { recursive: true });
   }
 }
