@@ -18,7 +18,7 @@ import sys
 import threading
 
 PIECE_MAX = 200_000
-GREETINGS = 300
+GREETINGS = 1000
 
 
 class Outgoing:

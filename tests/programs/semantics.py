@@ -15,7 +15,7 @@ import semantics_calls
 import semantics_life
 from semantics_tools import Peer, recv_all, recv_to_end
 
-EXCHANGES = 100
+EXCHANGES = 1000
 CHECKS = {**vars(semantics_calls), **vars(semantics_life)}
 
 

@@ -55,12 +55,12 @@ const Streamer = struct {
     buffer: []u8,
     total: Total = .{},
 
-    /// Single messages for half of the time, so that a connection that changes its carrier has done
+    /// Single bytes for half of the time, so that a connection that changes its carrier has done
     /// so before much is sent; then transfers of doubling length. Returns the last one's bytes a
     /// second.
     fn warmUp(self: *Streamer) f64 {
         const half = system.nowNs() + self.client.options.warmupNs() / 2;
-        while (system.nowNs() < half) self.transferOnce(self.message.len);
+        while (system.nowNs() < half) self.transferOnce(1);
         self.total = .{};
         var bytes: u64 = first_messages * self.message.len;
         while (true) : (bytes *|= 2) {
