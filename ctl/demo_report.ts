@@ -108,7 +108,8 @@ function spreadText({ median, min, max, runs }: Spread): string {
 
 function carriedText({ ring_bytes, tcp_bytes }: DemoReport["carried"]): string {
   const all = ring_bytes + tcp_bytes;
-  const percent = all === 0 ? "0" : (100 * ring_bytes / all).toFixed(2);
+  // Rounded down: 100 % means every byte.
+  const percent = all === 0 ? "0" : (Math.floor(10_000 * ring_bytes / all) / 100).toFixed(2);
   return `carried, as the monitor counted: ${formatBytes(ring_bytes)} by ring, ` +
     `${formatBytes(tcp_bytes)} by kernel TCP (${percent} % by ring)`;
 }

@@ -55,6 +55,11 @@ Deno.test("the report shows medians, spread, ratio, carriers, checksum and what 
   ) assertStringIncludes(text, part);
 });
 
+Deno.test("one byte by kernel TCP is not 100 % by ring", () => {
+  const carried = carriedBetween(totals(0, 0), totals(1e9, 1));
+  assertStringIncludes(reportText({ ...report, carried }), "(99.99 % by ring)");
+});
+
 Deno.test("a single run has no spread to show", () => {
   const about = { name: "x", unit: "u", better: "higher" } as const;
   const one = caseResult(about, { kernel: [123], socksdirect: [456] });
