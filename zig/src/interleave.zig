@@ -20,6 +20,7 @@ const recall = @import("sim/recall.zig");
 const ready_rows = @import("sim/ready_rows.zig");
 const rewind = @import("sim/rewind.zig");
 const shared_end = @import("sim/shared_end.zig");
+const inherit = @import("sim/inherit.zig");
 const hostile = @import("sim/hostile.zig");
 
 const Test = struct {
@@ -64,12 +65,18 @@ const tests = [_]Test{
     .{ .scenario = rewind.scenario("rewind, weak", .weak) },
     .{ .scenario = shared_end.scenario("shared end", .tso), .long = true },
     .{ .scenario = shared_end.scenario("shared end, weak", .weak), .long = true },
+    .{ .scenario = inherit.peaceful("moves in a ring of two", .tso), .long = true },
+    .{ .scenario = inherit.peaceful("moves in a ring of two, weak", .weak), .long = true },
+    .{ .scenario = inherit.sender("inherited sender", .tso), .long = true },
+    .{ .scenario = inherit.sender("inherited sender, weak", .weak), .long = true },
+    .{ .scenario = inherit.receiver("inherited receiver", .tso), .long = true },
+    .{ .scenario = inherit.receiver("inherited receiver, weak", .weak), .long = true },
     .{ .scenario = hostile.sender("liar against a sender on tcp", .tcp) },
     .{ .scenario = hostile.sender("liar against a sender not acknowledged", .switching) },
     .{ .scenario = hostile.sender("liar against a sender in the ring", .ring) },
-    .{ .scenario = hostile.receiver("liar against a receiver on tcp", .tcp) },
-    .{ .scenario = hostile.receiver("liar against a receiver not entered", .switching) },
-    .{ .scenario = hostile.receiver("liar against a receiver in the ring", .ring) },
+    .{ .scenario = hostile.receiver("liar against a receiver on tcp", .tcp), .long = true },
+    .{ .scenario = hostile.receiver("liar against a receiver not entered", .switching), .long = true },
+    .{ .scenario = hostile.receiver("liar against a receiver in the ring", .ring), .long = true },
 
     .{ .fault = .no_ack, .scenario = stream.scenario("stream", .tso, c2s) },
     .{ .fault = .naive_eof, .scenario = stream.scenario("stream", .tso, c2s) },
@@ -88,6 +95,8 @@ const tests = [_]Test{
     .{ .fault = .eager_rewind, .scenario = rewind.scenario("rewind", .tso) },
     .{ .fault = .producer_clears, .scenario = shared_end.scenario("shared end", .tso) },
     .{ .fault = .head_first, .scenario = shared_end.scenario("shared end", .tso) },
+    .{ .fault = .no_recover, .scenario = inherit.sender("inherited sender", .tso) },
+    .{ .fault = .no_recover, .scenario = inherit.receiver("inherited receiver", .tso) },
 };
 
 comptime {

@@ -82,11 +82,11 @@ fn build(w: *World, start: Start) void {
     direction.tail = 2;
     direction.head = 3;
     direction.gate = (if (start == .ring) Gate.of(.ring, 0) else Gate.of(.switching, 2)).word();
-    w.tx.carrier = @intFromEnum(layout.Carrier.ring);
+    w.tx.carrier = @backingInt(layout.Carrier.ring);
     w.tx.entered = 2;
     w.tx.cached_tail = 2;
     if (start == .switching) return;
-    w.rx.carrier = @intFromEnum(layout.Carrier.ring);
+    w.rx.carrier = @backingInt(layout.Carrier.ring);
     w.rx.entered = 2;
     w.rx.position = 2;
 }
@@ -148,9 +148,10 @@ fn senderStep() machine.Next {
         _ = s.enter(&w.kernel);
         return .again;
     }
-    if (machine.choose("send, or leave", 2) == 1) {
-        const moved = s.leave(&w.kernel, bellsOf(w));
-        return if (moved == .corrupt) .done else .again;
+    switch (machine.choose("send, leave, or recover", 3)) {
+        0 => {},
+        1 => return if (s.leave(&w.kernel, bellsOf(w)) == .corrupt) .done else .again,
+        else => return if (s.recover(&w.kernel, bellsOf(w))) .again else .done,
     }
     const free = s.space(3) orelse return .done; // corrupt: the connection is reset
     if (free == 0) {
@@ -170,12 +171,16 @@ fn receiverStep() machine.Next {
     if (w.calls == calls) return .done;
     w.calls += 1;
     var r: Receiver = .{ .direction = &w.direction, .end = &w.rx, .ring = &w.ring };
-    return switch (machine.choose("receive, sleep, recall, or take that back", 4)) {
-        0 => receive(w, &r),
+    switch (machine.choose("receive, sleep, recall, take that back, or recover", 5)) {
+        0 => return receive(w, &r),
         1 => announceSleep(w, &r),
-        2 => if (r.recall(&w.kernel, bellsOf(w)) == .corrupt) .done else .again,
-        else => if (r.recallDone() or r.recallCancel()) .again else .again,
-    };
+        2 => if (r.recall(&w.kernel, bellsOf(w)) == .corrupt) return .done,
+        3 => if (!r.recallDone()) {
+            _ = r.recallCancel();
+        },
+        else => if (!r.recover(&w.kernel, bellsOf(w))) return .done,
+    }
+    return .again;
 }
 
 fn receive(w: *World, r: *Receiver) machine.Next {
@@ -199,10 +204,9 @@ fn receive(w: *World, r: *Receiver) machine.Next {
     return .again;
 }
 
-fn announceSleep(w: *World, r: *Receiver) machine.Next {
+fn announceSleep(w: *World, r: *Receiver) void {
     const value = kernel_module.waitValue(.thread, 0, &w.epoch);
     const index = Wake.arm(&w.direction.attn, value);
     _ = r.pending(&w.kernel);
     if (index) |i| Wake.disarm(&w.direction.attn, i);
-    return .again;
 }

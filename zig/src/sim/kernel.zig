@@ -154,7 +154,7 @@ pub fn nextEpoch(epoch: *u32) u30 {
 
 pub fn waitValue(kind: carrier.AttentionKind, target: u16, epoch: *u32) u64 {
     return (carrier.Attention{
-        .kind = @intFromEnum(kind),
+        .kind = @backingInt(kind),
         .target = target,
         .epoch = nextEpoch(epoch),
     }).word();

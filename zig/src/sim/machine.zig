@@ -375,7 +375,7 @@ pub fn capture(out: []u8) usize {
         }
         if (over) continue;
         const pending = &thread.pending;
-        writer.put(&.{ @intFromEnum(pending.kind), @intFromBool(pending.may_end), pending.branches });
+        writer.put(&.{ @backingInt(pending.kind), @intFromBool(pending.may_end), pending.branches });
         writer.put(std.mem.asBytes(&pending.offset));
         writer.put(std.mem.asBytes(&pending.argument));
         writer.put(std.mem.asBytes(&@as(usize, @intFromPtr(pending.condition))));
@@ -402,7 +402,7 @@ pub fn restore(bytes: []const u8) void {
         }
         if (thread.dead or thread.done) continue;
         const pending = &thread.pending;
-        pending.kind = @enumFromInt(reader.byte());
+        pending.kind = @fromBackingInt(@intCast(reader.byte()));
         pending.may_end = reader.byte() != 0;
         pending.branches = reader.byte();
         reader.get(std.mem.asBytes(&pending.offset));

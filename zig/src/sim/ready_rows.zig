@@ -51,8 +51,8 @@ fn setUp() void {
         ring.bytes = @splat(0xee);
         ring.direction.down = layout.Direction.open_ended;
         ring.direction.gate = carrier.Gate.of(.ring, 0).word();
-        ring.tx.carrier = @intFromEnum(layout.Carrier.ring);
-        ring.rx.carrier = @intFromEnum(layout.Carrier.ring);
+        ring.tx.carrier = @backingInt(layout.Carrier.ring);
+        ring.rx.carrier = @backingInt(layout.Carrier.ring);
         ring.direction.attn[0] = wanted;
     }
     machine.spawn("sender 0", 0, &FirstSender.step);

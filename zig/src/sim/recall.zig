@@ -68,8 +68,8 @@ fn setUp() void {
     w.may_leave = true;
     w.direction.down = layout.Direction.open_ended;
     w.direction.gate = carrier.Gate.of(.ring, 0).word();
-    w.tx.carrier = @intFromEnum(layout.Carrier.ring);
-    w.rx.carrier = @intFromEnum(layout.Carrier.ring);
+    w.tx.carrier = @backingInt(layout.Carrier.ring);
+    w.rx.carrier = @backingInt(layout.Carrier.ring);
     machine.spawn("sender", sender_process, &senderStep);
     machine.spawn("receiver", receiver_process, &receiverStep);
 }

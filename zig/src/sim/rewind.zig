@@ -50,8 +50,8 @@ fn setUp() void {
     w.ring = @splat(0xee);
     w.direction.down = layout.Direction.open_ended;
     w.direction.gate = carrier.Gate.of(.ring, 0).word();
-    w.tx.carrier = @intFromEnum(layout.Carrier.ring);
-    w.rx.carrier = @intFromEnum(layout.Carrier.ring);
+    w.tx.carrier = @backingInt(layout.Carrier.ring);
+    w.rx.carrier = @backingInt(layout.Carrier.ring);
     machine.spawnMortal("sender", first_process, &senderStep);
     machine.spawn("receiver", receiver_process, &receiverStep);
     machine.spawn("heir", heir_process, &heirStep);

@@ -57,8 +57,8 @@ fn setUp() void {
     w.ring = @splat(0xee);
     w.direction.down = layout.Direction.open_ended;
     w.direction.gate = carrier.Gate.of(.ring, 0).word();
-    w.tx.carrier = @intFromEnum(layout.Carrier.ring);
-    w.rx.carrier = @intFromEnum(layout.Carrier.ring);
+    w.tx.carrier = @backingInt(layout.Carrier.ring);
+    w.rx.carrier = @backingInt(layout.Carrier.ring);
     machine.spawnMortal("parent", 0, &Parent.step);
     machine.spawnMortal("child", 1, &Child.step);
     machine.spawn("receiver", receiver_process, &receiverStep);

@@ -107,8 +107,8 @@ fn world() *World {
 
 // -- offer and adopt ------------------------------------------------------------------------------
 
-const offered = @intFromEnum(layout.SlotTag.offered);
-const adopted = @intFromEnum(layout.SlotTag.adopted);
+const offered = @backingInt(layout.SlotTag.offered);
+const adopted = @backingInt(layout.SlotTag.adopted);
 
 fn offererStep() machine.Next {
     const w = world();
