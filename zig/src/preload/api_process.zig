@@ -9,6 +9,7 @@ const api_wait = @import("api_wait.zig");
 const conn_module = @import("conn.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
+const process = @import("process.zig");
 const real = @import("real.zig");
 const signals = @import("signals.zig");
 const sys = @import("sys.zig");
@@ -151,40 +152,49 @@ const Sigaction = extern struct {
 
 const SA_RESTART = 0x10000000;
 
-fn isHandler(handler: usize) bool {
-    return handler > 1; // SIG_DFL 0, SIG_IGN 1
-}
-
-pub fn sigaction(signal_number: c_int, action: ?*const Sigaction, old: ?*Sigaction) callconv(.c) c_int {
-    const result = real.get("sigaction", @TypeOf(sigaction))(signal_number, action, old);
-    if (result == 0) if (action) |a| {
-        signals.installed(signal_number, isHandler(a.handler), @as(u32, @bitCast(a.flags)));
+pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) callconv(.c) c_int {
+    const before = signals.originalOf(number);
+    var changed: Sigaction = undefined;
+    var install = action;
+    if (action) |a| {
+        changed = a.*;
+        changed.handler = signals.wrapped(number, a.handler, @as(u32, @bitCast(a.flags)));
+        install = &changed;
+    }
+    const result = real.get("sigaction", @TypeOf(sigaction))(number, install, old);
+    if (result == 0) if (old) |o| {
+        o.handler = signals.unwrapped(number, o.handler, before);
     };
     return result;
 }
 
-pub fn signal(signal_number: c_int, handler: usize) callconv(.c) usize {
-    const result = real.get("signal", @TypeOf(signal))(signal_number, handler);
-    if (result != std.math.maxInt(usize)) signals.installed(signal_number, isHandler(handler), SA_RESTART);
-    return result;
+/// BSD semantics: interrupted calls restart, so the handler needs no wrapper.
+pub fn signal(number: c_int, handler: usize) callconv(.c) usize {
+    const before = signals.originalOf(number);
+    const result = real.get("signal", @TypeOf(signal))(number, handler);
+    return signals.unwrapped(number, result, before);
 }
 
-pub fn __sysv_signal(signal_number: c_int, handler: usize) callconv(.c) usize {
-    const result = real.get("__sysv_signal", @TypeOf(__sysv_signal))(signal_number, handler);
-    if (result != std.math.maxInt(usize)) signals.installed(signal_number, isHandler(handler), 0);
-    return result;
+/// System V semantics: one shot, and interrupted calls fail.
+pub fn __sysv_signal(number: c_int, handler: usize) callconv(.c) usize {
+    const before = signals.originalOf(number);
+    const install = signals.wrapped(number, handler, 0);
+    const result = real.get("__sysv_signal", @TypeOf(__sysv_signal))(number, install);
+    return signals.unwrapped(number, result, before);
 }
 
-pub fn siginterrupt(signal_number: c_int, interrupts: c_int) callconv(.c) c_int {
-    const result = real.get("siginterrupt", @TypeOf(siginterrupt))(signal_number, interrupts);
-    if (result == 0) signals.installed(signal_number, true, if (interrupts != 0) 0 else SA_RESTART);
-    return result;
+pub fn siginterrupt(number: c_int, interrupts: c_int) callconv(.c) c_int {
+    var action: Sigaction = undefined;
+    const result = sigaction(number, null, &action);
+    if (result != 0) return result;
+    if (interrupts != 0) action.flags &= ~@as(c_int, SA_RESTART) else action.flags |= SA_RESTART;
+    return sigaction(number, &action, null);
 }
 
 // -- the end -----------------------------------------------------------------------------------------
 
 pub fn _exit(status: c_int) callconv(.c) noreturn {
-    conn_module.finishAll();
+    if (!process.inVforkChild()) conn_module.finishAll();
     _ = sys.call(.exit_group, .{status});
     unreachable;
 }

@@ -8,6 +8,7 @@ const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
+const process = @import("process.zig");
 const real = @import("real.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
@@ -114,7 +115,8 @@ fn created(fd: c_int) c_int {
 }
 
 fn forgetStale(fd: c_int) void {
-    if (fd < 0 or fds.load(fd) == 0) return;
+    if (fd < 0 or fds.load(fd) == 0 or process.inVforkChild()) return;
+    if (fds.kindOf(fd) == .own) return fds.clear(fd);
     dropAny(fd);
 }
 
@@ -131,7 +133,7 @@ fn dropAny(fd: c_int) void {
 }
 
 pub fn close(fd: c_int) callconv(.c) c_int {
-    if (fds.load(fd) != 0) {
+    if (fds.load(fd) != 0 and !process.inVforkChild()) {
         // The application closes every number it can think of: ours are not its.
         if (fds.kindOf(fd) == .own) return @intCast(sys.fail(.BADF));
         dropAny(fd);
@@ -142,6 +144,7 @@ pub fn close(fd: c_int) callconv(.c) c_int {
 pub fn close_range(first: c_uint, last: c_uint, flags: c_uint) callconv(.c) c_int {
     const CLOSE_RANGE_UNSHARE = 2;
     const CLOSE_RANGE_CLOEXEC = 4;
+    if (process.inVforkChild()) return rangeCall(first, last, flags);
     const tracked = @min(fds.used, @as(usize, last) +| 1);
     if (flags & ~@as(c_uint, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 or first > last) {
         return @intCast(sys.fail(.INVAL));
@@ -174,6 +177,8 @@ pub fn closefrom(low: c_int) callconv(.c) void {
 /// What `from` is, `to` is now too.
 fn duplicated(from: c_int, to: c_int) c_int {
     if (to < 0 or to == from) return to;
+    if (fds.load(from) == 0 and fds.load(to) == 0) return to;
+    if (process.inVforkChild()) return handedOver(from, to);
     forgetStale(to);
     switch (fds.kindOf(from)) {
         .none, .own, _ => {},
@@ -181,6 +186,13 @@ fn duplicated(from: c_int, to: c_int) c_int {
         .epoll => if (epoll.find(from)) |e| epoll.addDescriptor(e, to),
         .listener => if (listeners.find(from)) |l| listeners.addDescriptor(l, to),
     }
+    return to;
+}
+
+/// In a vfork child the tables are the parent's; a duplicate made there is for the program that the
+/// child will execute, so the connection goes back to TCP.
+fn handedOver(from: c_int, to: c_int) c_int {
+    if (conn_module.find(from)) |c| foreign.release(c, .exec);
     return to;
 }
 
@@ -200,7 +212,7 @@ pub fn dup3(from: c_int, to: c_int, flags: c_int) callconv(.c) c_int {
 
 /// dup2 closes its target: our part of that close. Only when the call will succeed.
 fn yieldNumber(from: c_int, to: c_int) void {
-    if (fds.load(to) == 0) return;
+    if (fds.load(to) == 0 or process.inVforkChild()) return;
     if (sys.call(.fcntl, .{ from, sys.F_GETFD, 0 }) < 0) return;
     if (fds.kindOf(to) == .own) evictOwn(to) else dropAny(to);
 }

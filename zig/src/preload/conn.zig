@@ -53,6 +53,8 @@ pub const Conn = struct {
     receive_timeout_ns: u64,
     send_timeout_ns: u64,
     receive_low_water: u32,
+    /// The socket's error (negative errno), taken by a look, to be reported after the ring's bytes.
+    saved_error: i32,
     registration_count: u32,
 
     tx_direction: *layout.Direction align(64),

@@ -99,6 +99,7 @@ pub const Epoll = struct {
     dirty_count: u32,
     sleepers: u32,
     last_kernel_look: u64,
+    kernel_turn: bool,
     spin: spin.Spin,
     /// Inherited by fork: rows and doorbells are the parent's, so waits are bounded.
     foreign: bool,
@@ -211,14 +212,19 @@ fn look(w: Wait) isize {
     const now = clock.ticks();
     const due = now -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
     const only_look = if (w.timeout_ns) |ns| ns == 0 and n == 0 else false;
-    if (!due and !only_look) return @intCast(n);
+    // With no room for both, ring and kernel take turns.
+    e.kernel_turn = n == w.events.len and !e.kernel_turn;
+    if (!due and !only_look and !(e.kernel_turn and n == 1)) return @intCast(n);
+    if (n == w.events.len and !e.kernel_turn) return @intCast(n);
     e.last_kernel_look = now;
-    if (n == w.events.len and n > 1) n = readiness.giveBack(e, w.events, n); // never starve the kernel
+    if (n == w.events.len) n = readiness.giveBack(e, w.events, n); // never starve the kernel
     if (n == w.events.len) return @intCast(n);
     interest.synchronise(e);
     const more = kernelWait(w, w.events[n..], 0);
     if (more < 0) return if (n > 0) @intCast(n) else more;
-    return @intCast(merge(w.events, n, @intCast(more)));
+    const total = merge(w.events, n, @intCast(more));
+    // Room was made for a kernel event in vain: fill it again.
+    return @intCast(if (total == 0) readiness.scan(e, w.events) else total);
 }
 
 /// A connection with both ring and kernel events is reported once.
@@ -242,7 +248,8 @@ fn merge(events: []sys.EpollEvent, ring: usize, kernel: usize) usize {
 fn kernelWait(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
     const n = kernelWaitRaw(w, into, timeout_ns);
     if (n <= 0) return n;
-    const kept = serveOwn(into[0..@intCast(n)]);
+    const served = serveOwn(into[0..@intCast(n)]);
+    const kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
     if (w.e.oneshot_count > 0) interest.noteFired(w.e, into[0..kept]);
     return @intCast(kept);
 }

@@ -15,6 +15,7 @@ const links = @import("links.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const process = @import("process.zig");
 const real = @import("real.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -32,6 +33,7 @@ pub fn constructor() callconv(.c) void {
     chooseOwnFds();
     if (!fds.init()) control.disabled = true;
     if (control.disabled) return;
+    process.noteSelf();
     waiters.epoll_tag = (std.hash.int(clock.ticks() ^ @intFromPtr(&saved)) | 1 << 63) & 0xffff_ffff_0000_0000;
     lock.single_threaded = real.object(u8, "__libc_single_threaded");
     if (real.object(isize, "__rseq_offset")) |offset| {
@@ -108,6 +110,7 @@ fn afterForkParent() callconv(.c) void {
 fn afterForkChild() callconv(.c) void {
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
+    process.noteSelf();
     lock.forgetNames();
     arena.mutex = .{};
     control.afterForkChild();

@@ -164,7 +164,33 @@ fn placeOf(c: *Conn, e: *Epoll, fd: i32) ?*?*Registration {
 /// What the kernel is to watch: without OUT while sending rides the ring.
 pub fn kernelEvents(c: *Conn, events: u32) u32 {
     const in_ring = c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
-    return if (in_ring) events & ~out_events else events;
+    if (!in_ring or events & out_events == 0) return events;
+    // Whoever waits for space has to hear that the peer is going: then a send does not block.
+    return (events & ~out_events) | sys.EPOLLRDHUP;
+}
+
+/// Kernel events of connections that wait for space: RDHUP means that a send will not block. What
+/// the application did not ask for is taken out; the number that remain.
+pub fn translate(e: *Epoll, events: []sys.EpollEvent) usize {
+    var kept: usize = 0;
+    for (events) |event| {
+        var told = event;
+        if (event.events & sys.EPOLLRDHUP != 0) told.events = translated(e, event);
+        if (told.events == 0) continue;
+        events[kept] = told;
+        kept += 1;
+    }
+    return kept;
+}
+
+fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
+    var at = e.joined;
+    while (at) |r| : (at = r.next) {
+        if (r.data != event.data or r.kernel_events & out_events == r.events & out_events) continue;
+        const unasked = ~r.events & sys.EPOLLRDHUP;
+        return (event.events & ~unasked) | (r.events & out_events);
+    }
+    return event.events;
 }
 
 fn markDirty(r: *Registration) void {

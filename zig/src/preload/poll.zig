@@ -26,6 +26,7 @@ const PollFd = sys.PollFd;
 
 /// Descriptors of one call that the stack holds; larger calls map memory.
 const on_stack = 64;
+const out_events = sys.POLLOUT | sys.POLLWRNORM;
 const bells_max = 40;
 const bounded_ns = 1_000_000;
 
@@ -110,7 +111,7 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
     var events: i16 = 0;
     const in = sys.POLLIN | sys.POLLRDNORM;
     if (wanted & in != 0 and readable(c)) events |= wanted & in;
-    const out = sys.POLLOUT | sys.POLLWRNORM;
+    const out = out_events;
     if (wanted & out != 0 and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring) and
         readiness.writableRing(c)) events |= wanted & out;
     return events;
@@ -144,7 +145,7 @@ fn fillCopy(polled: []const PollFd, copy: []PollFd) void {
         to.* = .{ .fd = p.fd, .events = p.events };
         const c = conn_module.find(p.fd) orelse continue;
         if (c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring)) {
-            to.events &= ~(sys.POLLOUT | sys.POLLWRNORM);
+            if (p.events & out_events != 0) to.events = (p.events & ~out_events) | sys.POLLRDHUP;
         }
     }
 }
@@ -155,6 +156,9 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         p.revents |= from.revents;
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
+            // The peer is going: a send will not block, the kernel will tell it the truth.
+            if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
+            if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;
         };
         if (p.revents != 0) ready += 1;
     }

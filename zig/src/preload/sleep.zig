@@ -28,7 +28,11 @@ const poll_set_max = 40;
 
 /// Until `need` bytes may be there, the stream ends or patience does.
 pub fn untilReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
-    if (!c.isAttached()) return sleepUndecided(c, sys.POLLIN | sys.POLLRDHUP, c.receive_timeout_ns, &attempt.deadline);
+    const since = attempt.interruptions;
+    if (!c.isAttached()) {
+        const events = sys.POLLIN | sys.POLLRDHUP;
+        return sleepUndecided(c, events, c.receive_timeout_ns, &attempt.deadline, since);
+    }
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         if (spinReadable(c, need)) return .ready;
     }
@@ -60,7 +64,7 @@ fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
     const events = sys.POLLIN | sys.POLLRDHUP | sys.POLLPRI;
-    const result = nap.sleep(c, events, timeout);
+    const result = nap.sleep(c, events, timeout, attempt.interruptions);
     if (nap.socket_events != 0) attempt.kernel_look = true;
     c.spin.slept(nap.slept_ns);
     return result;
@@ -81,11 +85,13 @@ fn readableNow(c: *Conn, need: u64) bool {
 
 /// Until the ring or the kernel takes bytes. A ring that stays full for long is left for TCP, whose
 /// buffers are larger: programs that count on them must not deadlock.
-pub fn untilWritable(c: *Conn, full_since: *u64) Result {
-    if (!c.isAttached()) return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since);
-    if (c.end.tx.carrier != @intFromEnum(layout.Carrier.ring)) return sleepForKernel(c, full_since);
+pub fn untilWritable(c: *Conn, full_since: *u64, since: u64) Result {
+    if (!c.isAttached()) return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since, since);
+    if (c.end.tx.carrier != @intFromEnum(layout.Carrier.ring)) {
+        return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since, since);
+    }
     if (spinWritable(c)) return .ready;
-    return sleepWritable(c, full_since);
+    return sleepWritable(c, full_since, since);
 }
 
 fn spinWritable(c: *Conn) bool {
@@ -103,7 +109,7 @@ fn spinWritable(c: *Conn) bool {
     return @atomicLoad(u64, &direction.tail, .acquire) != before;
 }
 
-fn sleepWritable(c: *Conn, full_since: *u64) Result {
+fn sleepWritable(c: *Conn, full_since: *u64, since: u64) Result {
     const now = clock.ticks();
     if (full_since.* == 0) full_since.* = now;
     if (now -% full_since.* > clock.fromNs(constants.full_ring_spill_ns)) {
@@ -120,7 +126,7 @@ fn sleepWritable(c: *Conn, full_since: *u64) Result {
     if (head -% @atomicLoad(u64, &direction.tail, .acquire) < constants.ring_bytes) return .ready;
     var timeout: u64 = constants.full_ring_spill_ns;
     if (c.send_timeout_ns != 0) timeout = @min(timeout, c.send_timeout_ns);
-    switch (nap.sleep(c, sys.POLLRDHUP, timeout)) {
+    switch (nap.sleep(c, sys.POLLRDHUP, timeout, since)) {
         .interrupted => return .interrupted,
         .ready => {},
         .timeout => if (c.send_timeout_ns != 0 and
@@ -137,13 +143,9 @@ fn spill(c: *Conn) void {
     if (s.inRing()) stream.leave(c, &s, .ring_full);
 }
 
-fn sleepForKernel(c: *Conn, since: *u64) Result {
-    return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, since);
-}
-
 /// On the kernel's socket alone: nobody can ring us yet, except this process when it attaches the
 /// connection meanwhile (PROTOCOL rule 2).
-fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64) Result {
+fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since: u64) Result {
     const limit = remaining(timeoutOf(c, timeout_ns, events), deadline) orelse return .timeout;
     const was_attached = c.isAttached();
     const w = waiters.take();
@@ -159,7 +161,9 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64) Result
     if (place == null) ns = @min(ns orelse bounded_ns, bounded_ns);
     c.pin();
     defer c.unpin();
-    const n = signals.poll(polled[0 .. 1 + extra], ns);
+    if (w) |waiter| waiter.setSleeping(true);
+    const n = signals.poll(polled[0 .. 1 + extra], ns, since);
+    if (w) |waiter| waiter.setSleeping(false);
     if (n == sys.neg(.INTR)) return .interrupted;
     if (w != null) waiters.afterSleep(polled[1 .. 1 + extra]);
     if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
@@ -215,7 +219,7 @@ const Nap = struct {
         c.unpin();
     }
 
-    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64) Result {
+    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u64) Result {
         var polled: [poll_set_max]sys.PollFd = undefined;
         polled[0] = .{ .fd = c.fd, .events = events };
         var n: usize = 1;
@@ -225,7 +229,9 @@ const Nap = struct {
         if (bounded) ns = @min(ns orelse bounded_ns, bounded_ns);
         ends.count("sleeps");
         const start = clock.ticks();
-        const result = signals.poll(polled[0..n], ns);
+        if (nap.waiter) |w| w.setSleeping(true);
+        defer if (nap.waiter) |w| w.setSleeping(false);
+        const result = signals.poll(polled[0..n], ns, since);
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;
         nap.socket_events = polled[0].revents;

@@ -13,6 +13,7 @@ const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
+const signals = @import("signals.zig");
 const sleep = @import("sleep.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -91,7 +92,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (staysOnKernel(c)) return kernelReceiveWait(c, b, flags);
     }
     var done: usize = 0;
-    var attempt: Attempt = .{};
+    var attempt: Attempt = .{ .interruptions = signals.count() };
     while (true) {
         const n = receiveOnce(c, b, flags, &attempt);
         if (n > 0) {
@@ -125,6 +126,8 @@ pub const Attempt = struct {
     kernel_look: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
+    /// `signals.count` when the call began.
+    interruptions: u64,
 };
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
@@ -183,6 +186,8 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, he
                     if (r.source(c.kernel()) == .ring_empty) return kernelReceive(c, b, flags);
                     continue;
                 }
+                // A look takes the socket's error away: keep it for when the ring is drained.
+                if (n < 0) c.saved_error = @intCast(n);
                 if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
             },
             .kernel => {
@@ -226,6 +231,10 @@ fn kernelReceive(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say.
 fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
+    if (c.saved_error != 0 and flags & sys.MSG_ERRQUEUE == 0) {
+        defer c.saved_error = 0;
+        return c.saved_error;
+    }
     var iov: [16]Iovec = undefined;
     const part = b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
@@ -258,6 +267,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
         if (n < piece or b.remaining == 0) return @intCast(done);
     }
     var full_since: u64 = 0;
+    const interruptions = signals.count();
     while (true) {
         const n = sendOnce(c, b, flags);
         if (n > 0) {
@@ -271,7 +281,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
         if (n > 0) continue;
-        switch (sleep.untilWritable(c, &full_since)) {
+        switch (sleep.untilWritable(c, &full_since, interruptions)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
             .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
@@ -370,12 +380,19 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, held: @import("lock.zig"
     const wanted = s.flags() & layout.attn_flag_want != 0;
     if (wanted or flags & send_kernel_flags != 0 or c.kernel().ending()) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
-        if (s.inRing()) return sys.neg(.AGAIN); // the kernel takes no more now
+        if (s.inRing()) return kernelVerdict(c, flags);
         return kernelSend(c, b, flags);
     }
     const start = b.*;
     const n = intoRing(c, &s, b);
     return if (s.flags() & layout.attn_flag_want != 0) recalled(c, &s, b, start, n) else n;
+}
+
+/// Bytes are left in the ring that the kernel did not take: because it is full, or because the
+/// connection has failed (an empty send tells, with SIGPIPE where it is due).
+fn kernelVerdict(c: *Conn, flags: u32) isize {
+    const n = sys.call(.sendto, .{ c.fd, "", 0, flags | sys.MSG_DONTWAIT, 0, 0 });
+    return if (n < 0) n else sys.neg(.AGAIN);
 }
 
 /// The receiver asked for its bytes just as we published some: re-send over TCP. What the kernel
