@@ -39,7 +39,7 @@ for (const way of ways) {
     `an idle receiver in ${way} whose peer dies`,
     needs,
     async (lab, combination) => {
-      const { server, client } = await connectedPair(lab, combination);
+      const { server, client, usedBytes } = await connectedPair(lab, combination);
       const received = await server.begin(`recv_end c ${way}`);
       client.program.kill("SIGKILL");
       assertEquals(await received(), `eof ${usedBytes}`);

@@ -187,7 +187,7 @@ preloadedTest("a library's ping and ours are counted", needs, async (lab) => {
   await expectCarrier(lab, both, {}, async () => {
     const { client, port } = await startPair(lab);
     await client.do(`connect c ${port}`);
-    await client.do("ask c 5000 100");
+    await client.do("ask c 20000 100");
   });
   assert(await counted() > before, "socksdirect_ctl_requests_total grows");
 });

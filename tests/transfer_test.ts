@@ -13,7 +13,7 @@ import {
   withCombinations,
 } from "./harness.ts";
 
-const fileBytes = 100_000_000;
+const fileBytes = 200_000_000;
 
 /** What goes by TCP at full speed before the monitor and the peer have answered. */
 const settlingBytes = 60_000_000;
@@ -42,40 +42,42 @@ withCombinations("socat sends a file", { programs: ["socat"] }, async (lab, comb
 
 preloadedTest("socat forks a child for each connection", { programs: ["socat"] }, async (lab) => {
   const port = freePort();
-  const file = noise(100_000_000, 4);
-  const server = lab.start(
-    ["socat", `TCP-LISTEN:${port},bind=127.0.0.1,fork`, "PIPE"],
-    { preload: true, name: "server" },
-  );
+  const file = noise(fileBytes, 4);
+  await Deno.writeFile(lab.path("file"), file);
+  const server = lab.start(["socat", `TCP-LISTEN:${port},bind=127.0.0.1,fork`, "EXEC:cat"], {
+    preload: true,
+    name: "server",
+  });
   await waitForPort(port, server);
-  await expectCarrier(lab, both, { settlingBytes }, async () => {
-    for (let i = 0; i < 3; i++) {
-      const echoed = await lab.run(["socat", "-t10", "-", `TCP:127.0.0.1:${port}`], {
-        preload: true,
-        stdin: file,
-      });
-      assertEquals(await sha256(echoed.stdoutBytes), await sha256(file), `connection ${i}`);
+  // The child that serves forks once more, for cat, before the connection is decided.
+  const forkedTwice = { settlingBytes, orReasons: ["shared_by_fork", "offered"] };
+  await expectCarrier(lab, both, forkedTwice, async () => {
+    for (const copy of ["first", "second"]) {
+      const words = `socat -t30 - TCP:127.0.0.1:${port} < ${lab.path("file")} > ${lab.path(copy)}`;
+      await lab.run(["sh", "-c", `exec ${words}`], { preload: true, name: "client" });
+      assertEquals(await sha256OfFile(lab.path(copy)), await sha256(file), `${copy} connection`);
     }
   });
 });
 
 withCombinations("ncat sends a file", { programs: ["ncat"] }, async (lab, combination) => {
   const port = freePort();
-  const file = noise(20_000_000, 5);
-  const receiver = lab.start(["ncat", "-l", "--recv-only", "127.0.0.1", `${port}`], {
-    preload: combination.server,
-    name: "receiver",
-  });
+  const file = noise(fileBytes, 5);
+  await Deno.writeFile(lab.path("file"), file);
+  const shell = (words: string) => ["sh", "-c", `exec ncat ${words}`];
+  const receiver = lab.start(
+    shell(`-l --recv-only 127.0.0.1 ${port} > ${lab.path("copy")}`),
+    { preload: combination.server, name: "receiver" },
+  );
   await waitForPort(port, receiver);
   await expectCarrier(lab, combination, oneConnection, async () => {
-    await lab.run(["ncat", "--send-only", "127.0.0.1", `${port}`], {
+    await lab.run(shell(`--send-only 127.0.0.1 ${port} < ${lab.path("file")}`), {
       preload: combination.client,
-      stdin: file,
       name: "sender",
     });
-    const received = await receiver.end();
-    assertEquals(await sha256(received.stdoutBytes), await sha256(file));
+    assertEquals((await receiver.end()).code, 0, receiver.summary());
   });
+  assertEquals(await sha256OfFile(lab.path("copy")), await sha256(file));
 });
 
 for (const direction of ["to the server", "to the client", "both ways", "from a file"]) {
