@@ -114,7 +114,8 @@ export class Monitor {
   }
 
   async #ask(path: string, init: RequestInit = {}): Promise<Response> {
-    const request = fetch(`http://monitor${path}`, { ...init, client: this.#http });
+    // A number and no name: Deno looks names up, and waits for it, even when the proxy is a socket.
+    const request = fetch(`http://127.0.0.1${path}`, { ...init, client: this.#http });
     const response = await within(`the monitor to answer ${path}`, 10_000, request);
     if (response.ok) return response;
     throw new Error(`${path}: ${response.status} ${await response.text()}`);
