@@ -103,6 +103,7 @@ async function startRedis(lab: Lab, preload: Combination["server"]) {
       ...["--dir", lab.dir, "--save", "", "--appendonly", "no"],
     ], { preload });
     await waitForPort(port, server);
+    await server.said(/Ready to accept connections/);
     return server;
   };
   return { port, server: await start(), restart: start };

@@ -70,9 +70,9 @@ export class Lab {
     return this.#monitor;
   }
 
-  async startMonitor(): Promise<Monitor> {
+  async startMonitor(...options: string[]): Promise<Monitor> {
     this.#monitor?.close();
-    this.#monitor = await Monitor.start(this, this.socket);
+    this.#monitor = await Monitor.start(this, this.socket, options);
     return this.#monitor;
   }
 

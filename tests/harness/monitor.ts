@@ -65,11 +65,11 @@ export class Monitor {
   }
 
   /** Starts one on this socket and waits until it answers. */
-  static async start(lab: Lab, socket: string, logLevel = "info"): Promise<Monitor> {
+  static async start(lab: Lab, socket: string, options: readonly string[]): Promise<Monitor> {
     const program = lab.start([
       Deno.execPath(),
       ...["run", "-A", "--no-check", `${root}/monitor/main.ts`],
-      ...["--control-socket", socket, "--log-level", logLevel],
+      ...["--control-socket", socket, ...options],
     ], { name: "monitor", env: denoEnvironment() });
     const monitor = new Monitor(socket, program);
     await until("the monitor to answer", async () => {

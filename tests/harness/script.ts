@@ -6,13 +6,21 @@ import type { Lab, StartOptions } from "./lab.ts";
 import type { Program } from "./program.ts";
 import { patienceMs, until } from "./waiting.ts";
 
+export interface ScriptOptions extends StartOptions {
+  /** Words for a shell's ulimit. */
+  underLimit?: string;
+}
+
 export class Script {
   #commands = 0;
 
   private constructor(readonly program: Program) {}
 
-  static start(lab: Lab, name: string, options: StartOptions = {}): Script {
-    const words = [python!, "-u", pythonProgram("script.py")];
+  static start(lab: Lab, name: string, options: ScriptOptions = {}): Script {
+    const script = [python!, "-u", pythonProgram("script.py")];
+    const words = options.underLimit === undefined
+      ? script
+      : ["sh", "-c", `ulimit ${options.underLimit}; exec "$@"`, "sh", ...script];
     return new Script(lab.start(words, { preload: true, name, stdin: "open", ...options }));
   }
 

@@ -18,13 +18,17 @@ can check every byte.
   close NAME
   eat_descriptors LEFT    use up all descriptors but so many; release_descriptors gives them back
   descriptors             how many are open
+  limit_memory MB         let the address space grow by so much and no more; unlimit_memory lifts it
+  scribble SEED           write noise all over the memory that is shared with peers
 
 WAY is blocking, poll, select or epoll.
 """
 
+import ctypes
 import errno
 import os
 import random
+import resource
 import select
 import socket
 import sys
@@ -210,8 +214,38 @@ def descriptors():
     return len(os.listdir("/proc/self/fd")) - 1
 
 
+def limit_memory(megabytes):
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[0])
+    soft = pages * resource.getpagesize() + int(megabytes) * 1_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+
+
+def unlimit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def scribble(seed):
+    """Noise into the first megabyte (headers and control words) of each arena."""
+    numbers = random.Random(seed)
+    arenas = 0
+    with open("/proc/self/maps") as file:
+        lines = [line for line in file if "/memfd:" in line and " rw-s " in line]
+    for line in lines:
+        if "socksdirect-ends" in line:  # our own, which no peer reads
+            continue
+        start, end = (int(word, 16) for word in line.split()[0].split("-"))
+        size = min(end - start, 1 << 20)
+        # Words, each with a chance: all noise at once would only show the first check.
+        for offset in range(4096 * numbers.randrange(2), size, 8):
+            if numbers.random() < 0.5:
+                ctypes.memmove(start + offset, numbers.randbytes(8), 8)
+        arenas += 1
+    return f"{arenas} arenas"
+
+
 COMMANDS = [serve, listen, accept, connect, ask, volley, send, send_end, recv, recv_end, shutdown, close,
-            eat_descriptors, release_descriptors, descriptors]
+            eat_descriptors, release_descriptors, descriptors, limit_memory, unlimit_memory, scribble]
 
 
 def main():
