@@ -31,17 +31,21 @@ labTest("without a monitor everything is plain TCP, silently", needs, async (lab
 });
 
 labTest("a monitor that comes late accelerates old processes", needs, async (lab) => {
-  const { server, client, port } = await startPair(lab);
-  await client.do(`connect early ${port}`);
-  await client.do(`ask early ${enough}`);
+  const { client, port } = await startPair(lab);
+  for (const name of ["closed", "open"]) {
+    await client.do(`connect ${name} ${port}`);
+    await client.do(`ask ${name} ${enough}`);
+  }
+  await client.do("close closed");
   await lab.startMonitor();
   await connectUntilAccelerated(lab, client, port);
-  await client.do(`ask early ${enough}`);
-  await client.do("close early");
+  await client.do(`ask open ${enough}`);
+  let seen = {};
   await until("the early connection's reason", async () => {
-    const { closedByReason } = trafficOf(await lab.monitor.totals(), [client.pid, server.pid]);
+    const { closedByReason } = trafficOf(await lab.monitor.totals(), [client.pid]);
+    seen = closedByReason;
     return closedByReason.no_monitor;
-  });
+  }, { ms: 5_000, lateNote: () => `there are ${JSON.stringify(seen)}` });
 });
 
 preloadedTest(
