@@ -57,7 +57,7 @@ pub fn SimEnv(comptime sizes: Sizes) type {
         fn checkRange(index: u64, len: u64) void {
             if (index < ring_bytes and len <= ring_bytes - index) return;
             if (index <= ring_bytes and len == 0) return;
-            machine.fail("copies {d} bytes at index {d} of a ring of {d}", .{ len, index, ring_bytes });
+            machine.fail("copies {d} bytes at {d}, ring has {d}", .{ len, index, ring_bytes });
         }
     };
 }

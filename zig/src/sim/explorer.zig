@@ -10,13 +10,13 @@
 
 const std = @import("std");
 const machine = @import("machine.zig");
+const snapshot = @import("snapshot.zig");
 const visited_module = @import("visited.zig");
 
-const Key = visited_module.Key;
+const keyOf = visited_module.keyOf;
 const Visited = visited_module.Visited;
 
 pub const events_max = 8;
-const snapshot_bytes_max = 64 * 1024;
 const choices_max = 128;
 /// Random walks that learn who touches what, so that the search seldom starts again.
 const warm_up_walks = 200;
@@ -114,12 +114,13 @@ const Choices = struct {
     fn find(scenario: *const Scenario) Choices {
         var choices: Choices = .{};
         for (0..machine.thread_count) |index| {
+            const thread: u6 = @intCast(index);
             for (0..machine.threads[index].buffered) |entry| {
                 if (!machine.canFlush(index, entry)) continue;
-                choices.add(.{ .kind = .flush, .thread = @intCast(index), .detail = @intCast(entry) });
+                choices.add(.{ .kind = .flush, .thread = thread, .detail = @intCast(entry) });
             }
             for (0..machine.branchesOf(index)) |branch| {
-                choices.add(.{ .kind = .run, .thread = @intCast(index), .detail = @intCast(branch) });
+                choices.add(.{ .kind = .run, .thread = thread, .detail = @intCast(branch) });
             }
         }
         choices.steps = choices.len != 0;
@@ -160,7 +161,7 @@ fn warmUp(scenario: *const Scenario) void {
     }
 }
 
-var scratch: [snapshot_bytes_max]u8 = undefined;
+var scratch: [snapshot.bytes_max]u8 = undefined;
 
 const DepthFirst = struct {
     allocator: std.mem.Allocator,
@@ -170,12 +171,12 @@ const DepthFirst = struct {
     frames: std.ArrayList(Frame) = .empty,
     snapshots: std.ArrayList(u8) = .empty,
     choices: std.ArrayList(Transition) = .empty,
-    /// Tarjan's stack: states whose component is not complete yet.
-    open: std.ArrayList(Key) = .empty,
+    /// Tarjan's stack: numbers of states whose component is not complete yet.
+    open: std.ArrayList(u32) = .empty,
+    /// By number: the component is complete. (Apart from `visited`, whose places are far apart.)
+    closed: std.DynamicBitSetUnmanaged = .{},
     states: u32 = 0,
     transitions: u64 = 0,
-
-    const closed = std.math.maxInt(u32);
 
     const Frame = struct {
         snapshot_start: usize,
@@ -204,6 +205,7 @@ const DepthFirst = struct {
         search.snapshots.deinit(search.allocator);
         search.choices.deinit(search.allocator);
         search.open.deinit(search.allocator);
+        search.closed.deinit(search.allocator);
     }
 
     fn run(search: *DepthFirst) !Result {
@@ -221,7 +223,7 @@ const DepthFirst = struct {
             const transition = search.choices.items[frame.choice_next];
             frame.choice_next += 1;
             if (present != frame.number) {
-                machine.restore(search.snapshots.items[frame.snapshot_start..]);
+                snapshot.restore(search.snapshots.items[frame.snapshot_start..]);
             }
             perform(search.scenario, transition);
             present = 0;
@@ -238,15 +240,14 @@ const DepthFirst = struct {
 
     /// The machine is in a state that the top frame's transition led to.
     fn arrive(search: *DepthFirst, transition: Transition) !void {
-        const bytes = scratch[0..machine.capture(&scratch)];
-        const key = Key.of(bytes);
-        const entry = try search.visited.place(key);
+        const bytes = scratch[0..snapshot.capture(&scratch)];
+        const entry = try search.visited.place(keyOf(bytes));
         if (entry.number == 0) {
             entry.number = search.states + 1;
-            return search.enter(bytes, key);
+            return search.enter(bytes);
         }
         const frame = &search.frames.items[search.frames.items.len - 1];
-        if (entry.number != closed) {
+        if (!search.closed.isSet(entry.number)) {
             frame.low = @min(frame.low, entry.number);
         } else if (transition.kind != .event) {
             frame.exits = true;
@@ -254,14 +255,17 @@ const DepthFirst = struct {
     }
 
     fn discover(search: *DepthFirst) !void {
-        const bytes = scratch[0..machine.capture(&scratch)];
-        const key = Key.of(bytes);
-        (try search.visited.place(key)).number = 1;
-        try search.enter(bytes, key);
+        const bytes = scratch[0..snapshot.capture(&scratch)];
+        (try search.visited.place(keyOf(bytes))).number = 1;
+        try search.enter(bytes);
     }
 
-    fn enter(search: *DepthFirst, bytes: []const u8, key: Key) !void {
+    fn enter(search: *DepthFirst, bytes: []const u8) !void {
         search.states += 1;
+        if (search.states >= search.closed.bit_length) {
+            const bits = @max(1 << 14, 2 * search.closed.bit_length);
+            try search.closed.resize(search.allocator, bits, false);
+        }
         const found = Choices.find(search.scenario);
         try search.frames.append(search.allocator, .{
             .snapshot_start = search.snapshots.items.len,
@@ -274,7 +278,7 @@ const DepthFirst = struct {
         });
         try search.snapshots.appendSlice(search.allocator, bytes);
         try search.choices.appendSlice(search.allocator, found.list[0..found.len]);
-        try search.open.append(search.allocator, key);
+        try search.open.append(search.allocator, search.states);
         if (!found.steps) checkEnd(search.scenario);
     }
 
@@ -286,10 +290,7 @@ const DepthFirst = struct {
         const is_root = frame.low == frame.number;
         if (is_root) {
             if (!frame.exits) machine.fail("threads circle for ever without getting anywhere", .{});
-            for (search.open.items[frame.open_start..]) |key| {
-                const entry = search.visited.place(key) catch unreachable; // it is there
-                entry.number = closed;
-            }
+            for (search.open.items[frame.open_start..]) |number| search.closed.set(number);
             search.open.items.len = frame.open_start;
         }
         if (search.frames.items.len == 0) return;
@@ -305,7 +306,7 @@ const DepthFirst = struct {
 
     fn overLimit(search: *const DepthFirst) bool {
         const bytes = search.visited.bytes() + search.snapshots.capacity +
-            search.frames.capacity * @sizeOf(Frame) + search.open.capacity * @sizeOf(Key);
+            search.frames.capacity * @sizeOf(Frame) + search.open.capacity * @sizeOf(u32);
         return search.states >= search.limits.states or bytes > search.limits.bytes;
     }
 
@@ -386,15 +387,15 @@ const BreadthFirst = struct {
     }
 
     fn expand(search: *BreadthFirst, start: usize, number: u32) !?Result {
-        const snapshot = search.level.bytes.items[start..];
-        machine.restore(snapshot);
+        const state = search.level.bytes.items[start..];
+        snapshot.restore(state);
         const found = Choices.find(search.scenario);
         if (!found.steps) {
             checkEnd(search.scenario);
             if (machine.failure != null) return try search.violation(number, null);
         }
         for (found.list[0..found.len], 0..) |transition, i| {
-            if (i != 0) machine.restore(snapshot);
+            if (i != 0) snapshot.restore(state);
             perform(search.scenario, transition);
             search.transitions += 1;
             if (machine.knowledge_grew) return error.KnowledgeGrew;
@@ -410,10 +411,11 @@ const BreadthFirst = struct {
     }
 
     fn arrive(search: *BreadthFirst, parent: u32, transition: Transition) !void {
-        const bytes = scratch[0..machine.capture(&scratch)];
-        const entry = try search.visited.place(Key.of(bytes));
+        const bytes = scratch[0..snapshot.capture(&scratch)];
+        const entry = try search.visited.place(keyOf(bytes));
         if (entry.number != 0) return;
-        try search.origins.append(search.allocator, .{ .parent = parent, .transition = transition });
+        const origin: Origin = .{ .parent = parent, .transition = transition };
+        try search.origins.append(search.allocator, origin);
         entry.number = @intCast(search.origins.items.len);
         try search.next_level.starts.append(search.allocator, search.next_level.bytes.items.len);
         try search.next_level.bytes.appendSlice(search.allocator, bytes);

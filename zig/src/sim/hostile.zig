@@ -99,10 +99,11 @@ fn bellsOf(w: *World) Bells {
     return .{ .rung = &w.rung };
 }
 
-// -- the liar ---------------------------------------------------------------------------------------
+// -- the liar -------------------------------------------------------------------------------------
 
 const numbers = [_]u64{
-    0, 3, 4, 2 + ring_bytes, 3 + ring_bytes, 1 << 60, std.math.maxInt(u64) - 1, std.math.maxInt(u64),
+    0,       3,                        4,                    2 + ring_bytes, 3 + ring_bytes,
+    1 << 60, std.math.maxInt(u64) - 1, std.math.maxInt(u64),
 };
 
 const gates = [_]u64{
@@ -137,7 +138,7 @@ fn liarStep() machine.Next {
     return .again;
 }
 
-// -- its victims ------------------------------------------------------------------------------------
+// -- its victims ----------------------------------------------------------------------------------
 
 fn senderStep() machine.Next {
     const w = world();

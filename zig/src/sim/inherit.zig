@@ -132,7 +132,7 @@ fn corrupt() machine.Next {
     return .done;
 }
 
-// -- the sending end --------------------------------------------------------------------------------
+// -- the sending end ------------------------------------------------------------------------------
 
 fn mortalSenderStep() machine.Next {
     const next = sendStep();
@@ -207,7 +207,7 @@ fn isSenderRung(_: usize) bool {
     return world().rung[sender_bell];
 }
 
-// -- the receiving end ------------------------------------------------------------------------------
+// -- the receiving end ----------------------------------------------------------------------------
 
 fn receiverStep() machine.Next {
     return receiveStep(receiver_bell);

@@ -36,8 +36,8 @@ pub const Next = enum { again, done };
 pub const Condition = *const fn (usize) bool;
 
 /// What a stopped thread does when it goes on.
-const Pending = struct {
-    const Kind = enum(u8) { run, rmw, drained, wait, choose, room };
+pub const Pending = struct {
+    pub const Kind = enum(u8) { run, rmw, drained, wait, choose, room };
     kind: Kind = .run,
     /// The system may end while this wait lasts.
     may_end: bool = false,
@@ -50,7 +50,7 @@ const Pending = struct {
 };
 
 /// A store that has not reached memory.
-const Entry = struct {
+pub const Entry = struct {
     value: u64 = 0,
     offset: u16 = 0,
     size: u8 = 0,
@@ -221,7 +221,13 @@ pub fn modify(address: *u64, change: Change) u64 {
     record(.{ .thread = self(), .kind = .rmw, .offset = at, .value = new orelse old });
     if (new) |value| switch (order) {
         .tso => write(at, 8, value),
-        .weak => push(.{ .value = value, .offset = at, .size = 8, .release = true, .locked = true }),
+        .weak => push(.{
+            .value = value,
+            .offset = at,
+            .size = 8,
+            .release = true,
+            .locked = true,
+        }),
     };
     afterwards();
     return old;
@@ -359,79 +365,7 @@ pub fn alive(process: u8) bool {
     return true;
 }
 
-/// Writes the whole state into `out`; how much of it.
-pub fn capture(out: []u8) usize {
-    var writer: Cursor = .{ .bytes = out };
-    writer.put(memory[0..world_bytes]);
-    for (threads[0..thread_count], 0..) |*thread, index| {
-        const over = thread.dead or thread.done;
-        writer.put(&.{ @intFromBool(thread.dead), @intFromBool(thread.done), thread.buffered });
-        for (thread.entries[0..thread.buffered]) |*entry| {
-            const flags = [_]bool{ entry.release, entry.locked, entry.ghost };
-            writer.put(std.mem.asBytes(&entry.value));
-            writer.put(std.mem.asBytes(&entry.offset));
-            writer.put(&.{entry.size});
-            writer.put(std.mem.asBytes(&flags));
-        }
-        if (over) continue;
-        const pending = &thread.pending;
-        writer.put(&.{ @backingInt(pending.kind), @intFromBool(pending.may_end), pending.branches });
-        writer.put(std.mem.asBytes(&pending.offset));
-        writer.put(std.mem.asBytes(&pending.argument));
-        writer.put(std.mem.asBytes(&@as(usize, @intFromPtr(pending.condition))));
-        writer.put(std.mem.asBytes(&thread.sp));
-        writer.put(liveStack(index));
-    }
-    return writer.at;
-}
-
-pub fn restore(bytes: []const u8) void {
-    var reader: Cursor = .{ .bytes = @constCast(bytes) };
-    reader.get(memory[0..world_bytes]);
-    for (threads[0..thread_count], 0..) |*thread, index| {
-        thread.dead = reader.byte() != 0;
-        thread.done = reader.byte() != 0;
-        thread.buffered = reader.byte();
-        for (thread.entries[0..thread.buffered]) |*entry| {
-            reader.get(std.mem.asBytes(&entry.value));
-            reader.get(std.mem.asBytes(&entry.offset));
-            entry.size = reader.byte();
-            entry.release = reader.byte() != 0;
-            entry.locked = reader.byte() != 0;
-            entry.ghost = reader.byte() != 0;
-        }
-        if (thread.dead or thread.done) continue;
-        const pending = &thread.pending;
-        pending.kind = @fromBackingInt(@intCast(reader.byte()));
-        pending.may_end = reader.byte() != 0;
-        pending.branches = reader.byte();
-        reader.get(std.mem.asBytes(&pending.offset));
-        reader.get(std.mem.asBytes(&pending.argument));
-        reader.get(std.mem.asBytes(&pending.condition));
-        reader.get(std.mem.asBytes(&thread.sp));
-        reader.get(liveStack(index));
-    }
-    failure = null;
-}
-
-const Cursor = struct {
-    bytes: []u8,
-    at: usize = 0,
-
-    fn put(cursor: *Cursor, part: []const u8) void {
-        @memcpy(cursor.bytes[cursor.at..][0..part.len], part);
-        cursor.at += part.len;
-    }
-    fn get(cursor: *Cursor, part: []u8) void {
-        @memcpy(part, cursor.bytes[cursor.at..][0..part.len]);
-        cursor.at += part.len;
-    }
-    fn byte(cursor: *Cursor) u8 {
-        cursor.at += 1;
-        return cursor.bytes[cursor.at - 1];
-    }
-};
-
+/// What a stopped thread's stack holds.
 pub fn liveStack(index: usize) []u8 {
     const end = @intFromPtr(&stacks[index]) + stack_bytes;
     const sp = threads[index].sp;

@@ -82,7 +82,7 @@ fn bellsOf(w: *World) Bells {
     return .{ .rung = &w.rung };
 }
 
-// -- the sender -------------------------------------------------------------------------------------
+// -- the sender -----------------------------------------------------------------------------------
 
 /// One call of the application into the library.
 fn senderStep() machine.Next {
@@ -158,7 +158,7 @@ fn corrupt() machine.Next {
     return .done;
 }
 
-// -- the receiver -----------------------------------------------------------------------------------
+// -- the receiver ---------------------------------------------------------------------------------
 
 fn receiverStep() machine.Next {
     const w = world();
@@ -283,7 +283,7 @@ fn gateKind(w: *World) carrier.GateTag {
     return carrier.Gate.from(w.direction.gate).kind();
 }
 
-// -- the end ----------------------------------------------------------------------------------------
+// -- the end --------------------------------------------------------------------------------------
 
 /// Nothing moves any more: a receiver may sleep only if it has all that send() has accepted.
 fn finish() void {

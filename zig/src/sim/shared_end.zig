@@ -68,7 +68,7 @@ fn world() *World {
     return machine.world(World);
 }
 
-// -- the senders ------------------------------------------------------------------------------------
+// -- the senders ----------------------------------------------------------------------------------
 
 const Parent = SenderOf(0);
 const Child = SenderOf(1);
@@ -127,7 +127,7 @@ fn bellsOf(w: *World) Bells {
     return .{ .rung = &w.rung };
 }
 
-// -- the receiver -----------------------------------------------------------------------------------
+// -- the receiver ---------------------------------------------------------------------------------
 
 fn receiverStep() machine.Next {
     const w = world();

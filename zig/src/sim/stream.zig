@@ -142,7 +142,7 @@ fn bellsOf(w: *World) Bells {
     return .{ .rung = &w.rung };
 }
 
-// -- the sender -------------------------------------------------------------------------------------
+// -- the sender -----------------------------------------------------------------------------------
 
 fn senderStep() machine.Next {
     const w = world();
@@ -230,7 +230,7 @@ fn corrupt() machine.Next {
     return .done;
 }
 
-// -- the receiver -----------------------------------------------------------------------------------
+// -- the receiver ---------------------------------------------------------------------------------
 
 fn receiverStep() machine.Next {
     const w = world();
@@ -312,7 +312,7 @@ fn receiverEnd(w: *World, in_ring: bool) machine.Next {
     return .done;
 }
 
-// -- the rest of the receiver's process, and the executioner ---------------------------------------
+// -- the rest of the receiver's process, and the executioner --------------------------------------
 
 /// All that the other direction can do to this one: adoption by another thread, bytes that the
 /// sender's process leaves unread, a half close.

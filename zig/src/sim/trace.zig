@@ -18,7 +18,8 @@ pub fn print(
         machine.happening_count = 0;
         explorer.perform(scenario, transition);
         if (transition.kind == .event) {
-            try writer.print("  {d:>4} {s}\n", .{ number, scenario.eventName(@intCast(transition.detail)) });
+            const name = scenario.eventName(@intCast(transition.detail));
+            try writer.print("  {d:>4} {s}\n", .{ number, name });
         }
         for (machine.happenings[0..machine.happening_count]) |*happening| {
             try printHappening(writer, scenario, number, happening);
