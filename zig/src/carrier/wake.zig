@@ -61,6 +61,12 @@ pub fn Wake(comptime Env: type) type {
             Env.store(.acquire_or_release, &words[index], 0);
         }
 
+        /// As `disarm`, for a sleeper that cannot be sure that the slot is still its own (another
+        /// thread may have closed the connection): clears the word only if it is still ours.
+        pub fn disarmExact(words: *Words, index: u8, value: u64) void {
+            _ = Env.cas(&words[index], value, 0);
+        }
+
         /// Publisher, after its release store: rings whoever sleeps. `bells.ring(value)` must wake
         /// the named waiter; `bells.ready(value)` sets the ready bit and rings a sleeping row.
         pub inline fn notify(words: *Words, rang: *Words, bells: anytype) void {

@@ -209,7 +209,7 @@ pub fn sendmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_in
 pub fn sendfile(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.c) isize {
     if (conn_module.acquire(out)) |c| {
         defer conn_module.done(c);
-        if (transfer.applies(c)) return sys.ret(transfer.sendfile(c, in, offset, count));
+        if (transfer.sendsByRing(c)) return sys.ret(transfer.sendfile(c, in, offset, count));
     }
     return real.get("sendfile", @TypeOf(sendfile))(out, in, offset, count);
 }
@@ -224,7 +224,7 @@ pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: u
         if (transfer.applies(c)) return sys.ret(transfer.fromSocket(c, out, len, flags));
     } else if (conn_module.acquire(out)) |c| {
         defer conn_module.done(c);
-        if (transfer.applies(c)) return sys.ret(transfer.toSocket(c, in, len, flags));
+        if (transfer.sendsByRing(c)) return sys.ret(transfer.toSocket(c, in, len, flags));
     }
     return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
 }

@@ -88,22 +88,22 @@ fn collect(argv: *[list_max:null]?[*:0]const u8, first: ?[*:0]const u8, list: *s
 }
 
 pub fn posix_spawn(pid: ?*c_int, path: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.releaseForSpawn(.exec);
     return real.get("posix_spawn", @TypeOf(posix_spawn))(pid, path, actions, attributes, argv, envp);
 }
 
 pub fn posix_spawnp(pid: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.releaseForSpawn(.exec);
     return real.get("posix_spawnp", @TypeOf(posix_spawnp))(pid, file, actions, attributes, argv, envp);
 }
 
 pub fn system(command: ?[*:0]const u8) callconv(.c) c_int {
-    if (command != null) foreign.releaseSurvivors(.exec);
+    if (command != null) foreign.releaseForSpawn(.exec);
     return real.get("system", @TypeOf(system))(command);
 }
 
 pub fn popen(command: ?[*:0]const u8, mode: ?[*:0]const u8) callconv(.c) ?*anyopaque {
-    foreign.releaseSurvivors(.exec);
+    foreign.releaseForSpawn(.exec);
     return real.get("popen", @TypeOf(popen))(command, mode);
 }
 

@@ -88,7 +88,7 @@ pub fn shutdown(fd: c_int, how: c_int) callconv(.c) c_int {
     if (conn_module.acquire(fd)) |c| {
         defer conn_module.done(c);
         // Everything sent is published already; the kernel's FIN comes after it.
-        if (c.isAttached()) noteShutdown(c, how);
+        noteShutdown(c, how);
     }
     return real.get("shutdown", @TypeOf(shutdown))(fd, how);
 }

@@ -191,6 +191,7 @@ pub fn bind(c: *Conn, a: *Arena, index: u32) void {
     c.rx_ring = a.ring(index, tx ^ 1);
     c.end.arena_id = a.id;
     c.end.slot = index;
+    c.bound = true;
     _ = @atomicRmw(u32, &a.users, .Add, 1, .acq_rel);
 }
 
@@ -214,7 +215,6 @@ pub fn withdraw(c: *Conn) bool {
 /// Marks our half closed; whoever closes second cleans the slot for its next use.
 pub fn releaseSlot(c: *Conn) void {
     const a = c.arena;
-    defer unbind(c);
     if (a.side == 0 and withdraw(c)) return;
     @atomicStore(u64, &c.tx_direction.high_water, c.end.tx.high_water, .release);
     while (true) {
@@ -231,7 +231,17 @@ pub fn releaseSlot(c: *Conn) void {
 }
 
 pub fn unbind(c: *Conn) void {
-    _ = @atomicRmw(u32, &c.arena.users, .Sub, 1, .acq_rel);
+    c.bound = false;
+    release(c.arena);
+}
+
+/// Keeps an arena mapped: for a connection, or for the time of a sleep.
+pub fn retain(a: *Arena) void {
+    _ = @atomicRmw(u32, &a.users, .Add, 1, .acq_rel);
+}
+
+pub fn release(a: *Arena) void {
+    _ = @atomicRmw(u32, &a.users, .Sub, 1, .acq_rel);
 }
 
 /// Zeroes words and used ring memory, then frees the slot. One caller wins.

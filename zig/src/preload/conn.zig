@@ -44,8 +44,13 @@ pub const Conn = struct {
     role: layout.Role,
     /// Descriptors in this process that name it.
     refs: u32,
-    /// Threads that sleep on it: it may not be recycled under them.
+    /// Threads that use it: it may not be recycled under them.
     pins: u32,
+    /// Between `track` and `recycle`.
+    live: bool,
+    /// Has a slot that `unbind` has to be called for.
+    bound: bool,
+    modes_known: bool,
     generation: u32,
     /// Data calls so far on TCP, and at which one to negotiate next.
     calls: u32,
@@ -121,7 +126,9 @@ pub const Conn = struct {
     }
 
     pub inline fn lockTx(c: *Conn) ?lock.Held {
-        return lock.acquire(&c.end.tx.lock, c.shared);
+        const held = lock.acquire(&c.end.tx.lock, c.shared) orelse return null;
+        if (held == .inherited) recoverTx(c);
+        return held;
     }
 
     pub inline fn unlockTx(c: *Conn, held: lock.Held) void {
@@ -129,11 +136,28 @@ pub const Conn = struct {
     }
 
     pub inline fn lockRx(c: *Conn) ?lock.Held {
-        return lock.acquire(&c.end.rx.lock, c.shared);
+        const held = lock.acquire(&c.end.rx.lock, c.shared) orelse return null;
+        if (held == .inherited) recoverRx(c);
+        return held;
     }
 
     pub inline fn unlockRx(c: *Conn, held: lock.Held) void {
         lock.release(&c.end.rx.lock, held);
+    }
+
+    /// O_NONBLOCK, as last seen.
+    pub inline fn isNonblocking(c: *Conn) bool {
+        if (!c.modes_known) readModes(c);
+        return c.nonblocking;
+    }
+
+    /// A place among the threads that an attaching thread wakes; store 0 there afterwards. Null: all
+    /// are taken, sleep with a timeout.
+    pub fn takeSleeperPlace(c: *Conn, number: u16) ?*u32 {
+        for (&c.local_sleepers) |*place| {
+            if (@cmpxchgStrong(u32, place, 0, number, .acq_rel, .monotonic) == null) return place;
+        }
+        return null;
     }
 
     pub fn pin(c: *Conn) void {
@@ -145,6 +169,30 @@ pub const Conn = struct {
             @atomicLoad(u32, &c.refs, .acquire) == 0) recycle(c);
     }
 };
+
+/// A sibling died in the middle of sending (PROTOCOL M5): its move is finished or given back.
+noinline fn recoverTx(c: *Conn) void {
+    if (!c.isAttached()) return;
+    var s = c.sender();
+    if (!s.recover(c.kernel(), c.bells())) fail(c, .peer_corrupt);
+}
+
+noinline fn recoverRx(c: *Conn) void {
+    if (!c.isAttached()) return;
+    var r = c.receiver();
+    if (!r.recover(c.kernel(), c.bells())) fail(c, .peer_corrupt);
+}
+
+/// The connection cannot go on in shared memory: it ends with a reset on the kernel's side. The
+/// slot stays bound until close, because other threads may still look at it.
+pub fn fail(c: *Conn, reason: Reason) void {
+    c.setReason(reason);
+    const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
+    _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
+    var unspec: [16]u8 = @splat(0); // connect(AF_UNSPEC) disconnects at once, whoever else holds it
+    _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
+    c.setState(.plain);
+}
 
 /// The kernel socket under a connection, as the carrier code wants to see it.
 pub const Kernel = struct {
@@ -272,7 +320,7 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
         return null;
     };
     const generation = c.generation;
-    c.* = std.mem.zeroInit(Conn, .{
+    const fresh = std.mem.zeroInit(Conn, .{
         .end = end,
         .tx_direction = @as(*layout.Direction, undefined),
         .rx_direction = @as(*layout.Direction, undefined),
@@ -282,7 +330,12 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
         .slot = @as(*layout.Slot, undefined),
         .role = role,
     });
+    // All but `pins`: a thread that lost the race with close may be touching it right now.
+    inline for (@typeInfo(Conn).@"struct".field_names) |name| {
+        if (comptime !std.mem.eql(u8, name, "pins")) @field(c, name) = @field(fresh, name);
+    }
     c.generation = generation +% 1;
+    @atomicStore(bool, &c.live, true, .release);
     c.fd = fd;
     c.refs = 1;
     c.nonblocking = nonblocking;
@@ -346,9 +399,10 @@ fn finish(c: *Conn) void {
     if (rx) |held| c.unlockRx(held);
     if (tx) |held| c.unlockTx(held);
     switch (was) {
-        .attached => if (last) closeSlot(c) else arena_module.unbind(c),
+        .attached => if (last) closeSlot(c),
         else => {},
     }
+    if (c.bound) arena_module.unbind(c);
     _ = @atomicRmw(u32, &c.end.holders, .Sub, 1, .acq_rel);
 }
 
@@ -404,7 +458,9 @@ fn closeSlot(c: *Conn) void {
     arena_module.releaseSlot(c);
 }
 
+/// Once, by whoever comes last: the closer, or a thread that still used it.
 fn recycle(c: *Conn) void {
+    if (@cmpxchgStrong(bool, &c.live, true, false, .acq_rel, .monotonic) != null) return;
     c.generation +%= 1;
     const end = c.end;
     if (@atomicLoad(u32, &end.holders, .acquire) == 0) ends.give(end) else ends.orphan(end);
@@ -420,6 +476,7 @@ pub fn makePlain(c: *Conn, reason: Reason) void {
 
 /// Reads the descriptor's modes once, when it joins a ring; interception keeps them current.
 pub fn readModes(c: *Conn) void {
+    c.modes_known = true;
     const flags = sys.call(.fcntl, .{ c.fd, sys.F_GETFL, 0 });
     c.nonblocking = flags >= 0 and flags & sys.O_NONBLOCK != 0;
     c.receive_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVTIMEO, sys.Timeval));

@@ -21,6 +21,8 @@ const Mutex = @import("lock.zig").Mutex;
 
 /// Between two attempts to reach a monitor that was not there.
 const retry_ns = 100_000_000;
+/// Between two requests for an arena that was refused.
+const ask_again_ns = 1_000_000_000;
 /// Listener groups remembered as asked for.
 const asked_max = 256;
 
@@ -28,7 +30,6 @@ var mutex: Mutex = .{};
 var fd: i32 = -1;
 var hello_sent = false;
 var registry: ?*const layout.Registry = null;
-var registry_bytes: usize = 0;
 var process_index: u32 = 0;
 var seen_seq: u64 = 0;
 var retry_at: u64 = 0;
@@ -42,7 +43,7 @@ pub var path_buffer: [108]u8 = @splat(0);
 pub var path_len: usize = 0;
 pub var disabled = false;
 
-const Asked = struct { group: u32 = 0, session: u32 = 0, reason: Reason = .arena_pending, arenas: u32 = 0 };
+const Asked = struct { group: u32 = 0, session: u32 = 0, reason: Reason = .arena_pending, arenas: u32 = 0, ask_again: u64 = 0 };
 var asked: [asked_max]Asked = @splat(.{});
 
 /// Tells the monitor that a program with the library started; opens the line if there is a monitor.
@@ -147,8 +148,10 @@ fn closeLine() void {
     fd = -1;
     hello_sent = false;
     retry_at = 0;
-    if (registry) |r| sys.unmap(@ptrCast(@constCast(r)), registry_bytes);
-    registry = null;
+    // A new session: listeners register again, requests are made again. The old mapping stays (other
+    // threads may be reading it); it is a few hundred KiB for each death of a monitor.
+    session += 1;
+    @atomicStore(?*const layout.Registry, &registry, null, .release);
     log.info("monitor gone: new connections stay on kernel TCP until it is back", .{});
 }
 
@@ -236,7 +239,6 @@ fn handleWelcome(p: *packet.Received) void {
     }
     const memory = sys.mapShared(memfd, @sizeOf(layout.Registry), false) orelse return;
     process_index = m.process_index;
-    registry_bytes = @sizeOf(layout.Registry);
     @atomicStore(?*const layout.Registry, &registry, @ptrCast(@alignCast(memory)), .release);
     // seen_seq stays behind: the next poll reads once more, and nothing is missed.
     seen_seq = std.math.maxInt(u64);
@@ -307,7 +309,10 @@ pub fn requestArena(group: u32, more: bool) Reason {
     if (!ensureLocked()) return .no_monitor;
     const entry = askedEntry(group) orelse takeEntry(group) orelse return .quota;
     if (entry.session == session and entry.reason == .arena_pending) return .arena_pending;
-    if (entry.session == session and !more and entry.reason != .none) return entry.reason;
+    // Refusals (policy, quota, draining) can become untrue: ask again after a while.
+    const now = clock.ticks();
+    if (entry.session == session and !more and entry.reason != .none and now < entry.ask_again) return entry.reason;
+    entry.ask_again = now + clock.fromNs(ask_again_ns);
     var slots: u32 = constants.arena_slots_min;
     for (0..@min(entry.arenas, 8)) |_| slots *|= 4;
     const ask: protocol.Connect = .{
@@ -377,7 +382,6 @@ pub fn afterForkChild() void {
     fd = -1;
     hello_sent = false;
     retry_at = 0;
-    if (registry) |r| sys.unmap(@ptrCast(@constCast(r)), registry_bytes);
     registry = null;
     for (&asked) |*entry| entry.* = .{};
     session += 1;

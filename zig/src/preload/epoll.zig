@@ -56,8 +56,11 @@ pub const Registration = struct {
     /// In the instance's list of changes for the kernel; MOD is due even without a difference.
     dirty: bool,
     rearm: bool,
-    /// Counted in the instance's `ring_count`; in its list `joined`.
+    /// Counted in the instance's `ring_count`.
     joined: bool,
+    /// Neither hot nor armed.
+    stranded: bool,
+    /// In the instance's list of all registrations of tracked connections.
     previous: ?*Registration,
     next: ?*Registration,
     /// Place in the hot set, or `not_hot`.
@@ -88,7 +91,8 @@ pub const Epoll = struct {
     mutex: lock.Mutex,
     /// Registrations of attached connections.
     ring_count: u32,
-    joined: ?*Registration,
+    registrations: ?*Registration,
+    stranded_count: u32,
     oneshot_count: u32,
     waiter: ?*waiters.Waiter,
     rows: ?*readiness.RowUse,
@@ -140,9 +144,11 @@ pub fn dropDescriptor(e: *Epoll, fd: c_int) void {
     pool.give(e);
 }
 
-/// Must waits go through us? Once doorbells sit in it, always: they have to be filtered out.
+/// Must waits go through us? Once doorbells sit in it, always: they have to be filtered out. With
+/// several threads always too: another may attach the first connection while this one sleeps.
 pub inline fn concernsUs(e: *const Epoll) bool {
-    return e.ring_count != 0 or e.waiter != null or e.dirty_count != 0;
+    return e.ring_count != 0 or e.waiter != null or e.dirty_count != 0 or e.oneshot_count != 0 or
+        !lock.isSingleThreaded();
 }
 
 pub fn waiterOf(e: *Epoll) ?*waiters.Waiter {
@@ -180,6 +186,16 @@ pub fn wait(w: Wait) isize {
 }
 
 fn waitAwake(w: Wait) isize {
+    const n = waitUntil(w);
+    if (n > 0 and @atomicLoad(u32, &w.e.sleepers, .monotonic) > 0) {
+        const guard = w.e.mutex.lock();
+        defer guard.unlock();
+        if (guard.ok()) readiness.handOver(w.e);
+    }
+    return n;
+}
+
+fn waitUntil(w: Wait) isize {
     const deadline = if (w.timeout_ns) |ns| sys.nowNs() +| ns else 0;
     var spun = false;
     while (true) {
@@ -246,9 +262,14 @@ fn merge(events: []sys.EpollEvent, ring: usize, kernel: usize) usize {
 
 /// Real epoll_wait, minus our own descriptors: those are served. Events for the application.
 fn kernelWait(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
-    const n = kernelWaitRaw(w, into, timeout_ns);
+    return filter(w, into, kernelWaitRaw(w, into, timeout_ns));
+}
+
+/// What of `n` kernel events is the application's. Walks registrations: under the mutex.
+fn filter(w: Wait, into: []sys.EpollEvent, n: isize) isize {
     if (n <= 0) return n;
     const served = serveOwn(into[0..@intCast(n)]);
+    // Served or not, something of ours woke us: 0 means that the caller looks again.
     const kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
     if (w.e.oneshot_count > 0) interest.noteFired(w.e, into[0..kept]);
     return @intCast(kept);
@@ -318,13 +339,14 @@ fn sleepOnce(w: Wait, left: ?u64) isize {
             return @intCast(n);
         }
         interest.synchronise(e);
-        if (!reachable or e.hot_count > 0) timeout = @min(timeout orelse bounded_ns, bounded_ns);
+        if ((!reachable and e.ring_count > 0) or e.hot_count > 0) timeout = @min(timeout orelse bounded_ns, bounded_ns);
     }
     ends.count("sleeps");
     const start = clock.ticks();
-    const n = kernelWait(w, w.events, timeout);
+    const raw = kernelWaitRaw(w, w.events, timeout);
     const guard = e.mutex.lock();
     defer guard.unlock();
+    const n = filter(w, w.events, raw);
     e.last_kernel_look = clock.ticks();
     e.spin.slept(clock.toNs(e.last_kernel_look -% start));
     readiness.endSleep(e);

@@ -5,30 +5,53 @@
 const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
+const carrier = @import("../carrier/carrier.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
 const conn_module = @import("conn.zig");
 const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const log = @import("log.zig");
-const negotiate = @import("negotiate.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 
 const Conn = conn_module.Conn;
+const Wake = carrier.Wake(carrier.Native);
 
-/// Every connection that would survive exec.
+/// What becomes of bytes in our ring that the peer does not re-send in time.
+pub const Stakes = enum {
+    /// The new holder must see every byte: without them the connection ends with a reset.
+    must,
+    /// This program goes on using the connection, and the other very likely never touches it
+    /// (system, popen, posix_spawn): then reading stays on the ring.
+    may_stay,
+};
+
+/// Every connection that would survive exec, before this program is replaced.
 pub fn releaseSurvivors(reason: Reason) void {
+    releaseAll(reason, .must);
+}
+
+/// The same before another program is started beside this one.
+pub fn releaseForSpawn(reason: Reason) void {
+    releaseAll(reason, .may_stay);
+}
+
+fn releaseAll(reason: Reason, stakes: Stakes) void {
     var fd: c_int = 0;
     while (fd < fds.used) : (fd += 1) {
         const c = conn_module.find(fd) orelse continue;
         const flags = sys.call(.fcntl, .{ fd, sys.F_GETFD, 0 });
         if (flags < 0 or flags & sys.FD_CLOEXEC != 0) continue;
-        release(c, reason);
+        releaseFor(c, reason, stakes);
     }
 }
 
 pub fn release(c: *Conn, reason: Reason) void {
+    releaseFor(c, reason, .must);
+}
+
+fn releaseFor(c: *Conn, reason: Reason, stakes: Stakes) void {
     switch (c.stateOf()) {
         .undecided => conn_module.makePlain(c, reason),
         .attached => {
@@ -37,7 +60,10 @@ pub fn release(c: *Conn, reason: Reason) void {
                 arena_module.unbind(c);
                 return conn_module.makePlain(c, reason);
             }
-            if (!releaseTx(c, reason) or !releaseRx(c)) return giveUp(c);
+            const sent = releaseTx(c, reason);
+            if (!releaseRx(c, stakes) or !sent) {
+                if (stakes == .must) return giveUp(c);
+            }
             c.setReason(reason);
         },
         else => {},
@@ -62,21 +88,30 @@ fn releaseTx(c: *Conn, reason: Reason) bool {
     }
 }
 
-fn releaseRx(c: *Conn) bool {
+/// True: the kernel carries what comes from here on. False: the peer did not re-send in time.
+fn releaseRx(c: *Conn, stakes: Stakes) bool {
     const deadline = sys.nowNs() + constants.recall_timeout_ns;
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
     var r = c.receiver();
-    switch (r.recall(c.kernel(), c.bells())) {
-        .left => return true,
-        .corrupt => return false,
-        .waiting => {},
+    var rung = false;
+    while (true) {
+        // Again each turn: a sender found in the middle of a move ends on TCP without our wish.
+        switch (r.recall(c.kernel(), c.bells())) {
+            .left => return true,
+            .corrupt => return false,
+            .waiting => {},
+        }
+        if (!rung) {
+            // Whoever of the peer sleeps for our bytes can re-send its own just as well.
+            Wake.notify(&c.tx_direction.attn, &c.end.tx.rang, c.bells());
+            rung = true;
+        }
+        if (sys.nowNs() > deadline) break;
+        sys.futexWait(&unused_futex, 0, 200_000);
     }
-    while (!r.recallDone()) {
-        if (sys.nowNs() > deadline) return false;
-        sys.futexWait(&unused_futex, 0, 200_000); // a short sleep; the peer answers by the gate
-    }
-    return true;
+    if (stakes == .may_stay) return r.recallCancel() or r.recallDone();
+    return false;
 }
 
 const unused_futex: u32 = 0;
@@ -85,6 +120,5 @@ const unused_futex: u32 = 0;
 /// not see a stream with a hole. The connection ends with a reset.
 fn giveUp(c: *Conn) void {
     log.warn("fd {d}: peer did not move its bytes to TCP in time; connection reset", .{c.fd});
-    c.setReason(.recall_timeout);
-    stream.reset(c);
+    conn_module.fail(c, .recall_timeout);
 }

@@ -13,6 +13,7 @@ const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
+const lock = @import("lock.zig");
 const log = @import("log.zig");
 const readiness = @import("readiness.zig");
 const sys = @import("sys.zig");
@@ -25,6 +26,8 @@ const Registration = epoll.Registration;
 const out_events = sys.EPOLLOUT | sys.EPOLLWRNORM;
 
 var pool: Pool(Registration, 256) = .{};
+/// Guards `Conn.registrations`, which instances with different mutexes share. Innermost but `pool`.
+var places_mutex: lock.Mutex = .{};
 
 // ---------------------------------------------------------------------------------------------
 // epoll_ctl
@@ -102,6 +105,8 @@ fn tooMany(c: *Conn) void {
 }
 
 fn make(e: *Epoll, c: *Conn, fd: i32) ?*Registration {
+    const guard = places_mutex.lock();
+    defer guard.unlock();
     const place = for (&c.registrations) |*p| {
         if (p.* == null) break p;
     } else return null;
@@ -111,6 +116,10 @@ fn make(e: *Epoll, c: *Conn, fd: i32) ?*Registration {
     r.fd = fd;
     place.* = r;
     c.registration_count += 1;
+    r.previous = null;
+    r.next = e.registrations;
+    if (e.registrations) |first| first.previous = r;
+    e.registrations = r;
     return r;
 }
 
@@ -143,6 +152,10 @@ fn delete(r: *Registration) void {
 }
 
 fn free(r: *Registration) void {
+    if (r.previous) |p| p.next = r.next else r.epoll.registrations = r.next;
+    if (r.next) |n| n.previous = r.previous;
+    const guard = places_mutex.lock();
+    defer guard.unlock();
     for (&r.conn.registrations) |*place| {
         if (place.* == r) place.* = null;
     }
@@ -184,8 +197,9 @@ pub fn translate(e: *Epoll, events: []sys.EpollEvent) usize {
 }
 
 fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
-    var at = e.joined;
+    var at = e.registrations;
     while (at) |r| : (at = r.next) {
+        if (!r.joined) continue;
         if (r.data != event.data or r.kernel_events & out_events == r.events & out_events) continue;
         const unasked = ~r.events & sys.EPOLLRDHUP;
         return (event.events & ~unasked) | (r.events & out_events);
@@ -251,7 +265,7 @@ pub fn fireOnce(r: *Registration) void {
 
 /// The kernel reported events: it has disabled those that were ONESHOT, and so do we.
 pub fn noteFired(e: *Epoll, events: []const sys.EpollEvent) void {
-    var at = e.joined;
+    var at = e.registrations;
     while (at) |r| : (at = r.next) {
         if (r.events & sys.EPOLLONESHOT == 0 or r.disabled) continue;
         for (events) |event| {
@@ -308,10 +322,6 @@ fn join(r: *Registration) void {
     const e = r.epoll;
     e.ring_count += 1;
     r.joined = true;
-    r.previous = null;
-    r.next = e.joined;
-    if (e.joined) |first| first.previous = r;
-    e.joined = r;
     r.seen_head = r.conn.end.rx.position;
     readiness.listenTo(r);
 }
@@ -321,8 +331,6 @@ fn leave(r: *Registration) void {
     const e = r.epoll;
     e.ring_count -= 1;
     r.joined = false;
-    if (r.previous) |p| p.next = r.next else e.joined = r.next;
-    if (r.next) |n| n.previous = r.previous;
     readiness.unlisten(r);
 }
 

@@ -32,6 +32,8 @@ pub const PeerLink = struct {
     from_fork: bool,
     channel: i32,
     dead: bool,
+    /// Descriptors it has given us; a peer that sends without end is cut off.
+    given: u32 = 0,
 };
 
 /// Everything here is under this mutex but `control_epoll` itself.
@@ -109,6 +111,8 @@ pub fn drainLink(l: *PeerLink) void {
 }
 
 fn handle(l: *PeerLink, p: *packet.Received) void {
+    l.given += @intCast(p.fd_count);
+    if (l.given > constants.waiters_max) return bury(l);
     switch (p.kind()) {
         .doorbell => {
             const message = p.as(protocol.Doorbell) orelse return bury(l);
@@ -204,6 +208,8 @@ const BellEntry = struct { key: u64 = 0, fd: i32 = -1 };
 const bell_places = 8192;
 var bell_table: [bell_places]BellEntry = @splat(.{});
 var bell_count: usize = 0;
+/// For rebuilding the table (too large for a stack). Under the mutex, as the table.
+var bell_scratch: [bell_places]BellEntry = @splat(.{});
 
 fn bellKey(index: u16, link: u16, waiter: u16) u64 {
     return 1 << 63 | @as(u64, index) << 32 | @as(u64, link) << 16 | waiter;
@@ -226,10 +232,10 @@ fn bellPut(a: *Arena, link: u16, waiter: u16, fd: i32) void {
 }
 
 fn bellsForget(index: u16) void {
-    var old = bell_table;
+    bell_scratch = bell_table;
     bell_table = @splat(.{});
     bell_count = 0;
-    for (&old) |entry| {
+    for (&bell_scratch) |entry| {
         if (entry.key == 0) continue;
         if (@as(u16, @truncate(entry.key >> 32)) == index) {
             sys.close(entry.fd);

@@ -46,6 +46,8 @@ pub const Held = enum {
     single,
     /// Compare-and-swap: release looks for waiters.
     shared,
+    /// As `shared`, and the last holder died with it: state has to be made to agree first.
+    inherited,
 };
 
 /// Takes the lock. Null: this very thread holds it (a signal handler interrupted the holder).
@@ -67,7 +69,7 @@ pub inline fn acquire(word: *u64, shared: bool) ?Held {
 pub inline fn release(word: *u64, held: Held) void {
     switch (held) {
         .single => @atomicStore(u64, word, 0, .release),
-        .shared => {
+        .shared, .inherited => {
             const was = @atomicRmw(u64, word, .Xchg, 0, .acq_rel);
             if (was & waiters_bit != 0) {
                 @branchHint(.unlikely);
@@ -104,7 +106,7 @@ noinline fn acquireSlow(word: *u64) ?Held {
         sys.futexWait(lowHalf(word), @truncate(now), recheck_owner_ns);
         if (@atomicLoad(u64, word, .monotonic) == now | waiters_bit and ownerIsDead(now)) {
             const taken = mine | waiters_bit;
-            if (@cmpxchgStrong(u64, word, now | waiters_bit, taken, .acquire, .monotonic) == null) return .shared;
+            if (@cmpxchgStrong(u64, word, now | waiters_bit, taken, .acquire, .monotonic) == null) return .inherited;
         }
     }
 }

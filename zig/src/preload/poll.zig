@@ -8,6 +8,7 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
+const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
@@ -15,8 +16,9 @@ const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const readiness = @import("readiness.zig");
 const listeners = @import("listeners.zig");
-const negotiate = @import("negotiate.zig");
+const lock = @import("lock.zig");
 const spin = @import("spin.zig");
+const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 
@@ -32,15 +34,21 @@ const bounded_ns = 1_000_000;
 
 var last_kernel_look: u64 = 0;
 
-/// Any attached connection among them? Else the call is the kernel's alone.
+/// Any attached connection among them, or one that another thread may attach meanwhile? Else the
+/// call is the kernel's alone.
 pub fn concernsUs(polled: []const PollFd) bool {
+    const alone = lock.isSingleThreaded();
     for (polled) |p| {
         const c = conn_module.find(p.fd) orelse {
             if (listeners.find(p.fd)) |l| listeners.ensureRegistered(l);
             if (epoll.find(p.fd)) |e| if (epoll.concernsUs(e)) epoll.setNested(e);
             continue;
         };
-        if (c.isAttached()) return true;
+        switch (c.stateOf()) {
+            .attached => return true,
+            .undecided => if (!alone or c.shared) return true,
+            else => {},
+        }
     }
     return false;
 }
@@ -66,8 +74,18 @@ pub fn wait(call: Call) isize {
     return run(call, copy[0 .. n + bells_max], armed[0..n]);
 }
 
-/// Wait words held for one entry during a sleep.
-const Armed = struct { in: ?u8 = null, out: ?u8 = null };
+/// What one entry holds during a sleep: wait words in its slot, or, while it is undecided, a place
+/// among the sleepers that an attaching thread wakes.
+const Armed = struct {
+    conn: ?*Conn = null,
+    arena: ?*arena_module.Arena = null,
+    value: u64 = 0,
+    in_words: ?*carrier.Words = null,
+    out_words: ?*carrier.Words = null,
+    in: u8 = 0,
+    out: u8 = 0,
+    place: ?*u32 = null,
+};
 
 fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
     const deadline = if (call.timeout_ns) |ns| sys.nowNs() +| ns else 0;
@@ -81,7 +99,9 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
         if (ready > 0 or immediate) return lookKernel(call, copy);
         if (!spun) {
             spun = true;
-            if (spinFor(call, copy)) continue;
+            const early = spinFor(call, copy);
+            if (early < 0) return early;
+            if (early > 0) continue;
         }
         var left: ?u64 = null;
         if (call.timeout_ns != null) {
@@ -165,27 +185,26 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
     return ready;
 }
 
-/// True: look again, something may be there.
-fn spinFor(call: Call, copy: []PollFd) bool {
-    const c = firstRing(call.polled) orelse return false;
+/// Above 0: look again, something may be there. Negative errno of the kernel's look.
+fn spinFor(call: Call, copy: []PollFd) isize {
+    const c = firstRing(call.polled) orelse return 0;
     const peer_cpu = @atomicLoad(u32, &c.rx_direction.producer_cpu, .monotonic);
-    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return false;
+    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return 0;
     while (watch.step()) {
         for (0..8) |_| {
             if (anyRing(call.polled)) {
                 c.spin.hit();
-                return true;
+                return 1;
             }
         }
         if (call.polled.len > 1 and watch.last -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns)) {
-            if (lookKernel(call, copy) != 0) {
-                last_kernel_look = 0; // the turn after this one asks again and reports
-                return false;
-            }
+            const found = lookKernel(call, copy);
+            if (found < 0) return found;
+            if (found > 0) return 0; // the sleep returns with it at once
         }
     }
     c.spin.missed();
-    return false;
+    return 0;
 }
 
 fn firstRing(polled: []const PollFd) ?*Conn {
@@ -215,7 +234,9 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
             if (!armEntry(waiter, p, a)) sound = false;
         }
     }
-    defer if (w != null) for (call.polled, armed) |p, *a| disarmEntry(p, a);
+    defer if (w != null) for (armed) |*a| disarmEntry(a);
+    carrier.Native.fence(); // places among the sleepers before the look at the states
+    for (armed) |*a| if (a.place != null and a.conn.?.isAttached()) return 0;
     if (anyRing(call.polled)) return 0;
     fillCopy(call.polled, copy);
     const n = call.polled.len;
@@ -234,30 +255,43 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
 }
 
 fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
-    const c = conn_module.find(p.fd) orelse return true;
-    if (!c.isAttached()) return true;
+    const c = conn_module.acquire(p.fd) orelse return true;
+    a.conn = c;
+    if (!c.isAttached()) {
+        if (c.stateOf() != .undecided) return true;
+        a.place = c.takeSleeperPlace(w.number);
+        return a.place != null;
+    }
+    stream.serveRecall(c);
+    a.arena = c.arena;
+    arena_module.retain(c.arena);
     const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
     var sound = waiters.prepare(w, c.arena, state.server_link);
-    const value = w.attention(.thread, c.arena.my_link, w.number);
+    a.value = w.attention(.thread, c.arena.my_link, w.number);
     if (p.events & (sys.POLLIN | sys.POLLRDNORM) != 0) {
-        a.in = Wake.arm(&c.rx_direction.attn, value);
-        if (a.in == null) sound = false;
+        if (Wake.arm(&c.rx_direction.attn, a.value)) |index| {
+            a.in_words = &c.rx_direction.attn;
+            a.in = index;
+        } else sound = false;
     }
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {
         const head = @atomicLoad(u64, &c.tx_direction.head, .monotonic);
         @atomicStore(u64, &c.tx_direction.psleep_mark, head -% constants.ring_bytes / 2, .release);
-        a.out = Wake.arm(&c.tx_direction.psleep, value);
-        if (a.out == null) sound = false;
+        if (Wake.arm(&c.tx_direction.psleep, a.value)) |index| {
+            a.out_words = &c.tx_direction.psleep;
+            a.out = index;
+        } else sound = false;
     }
     return sound;
 }
 
-fn disarmEntry(p: PollFd, a: *Armed) void {
-    const c = conn_module.find(p.fd) orelse return;
-    if (!c.isAttached()) return;
-    if (a.in) |index| Wake.disarm(&c.rx_direction.attn, index);
-    if (a.out) |index| Wake.disarm(&c.tx_direction.psleep, index);
+fn disarmEntry(a: *Armed) void {
+    if (a.in_words) |words| Wake.disarmExact(words, a.in, a.value);
+    if (a.out_words) |words| Wake.disarmExact(words, a.out, a.value);
+    if (a.place) |place| @atomicStore(u32, place, 0, .release);
+    if (a.arena) |arena| arena_module.release(arena);
+    if (a.conn) |c| conn_module.done(c);
 }
 
 // ---------------------------------------------------------------------------------------------

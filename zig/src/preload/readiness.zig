@@ -8,8 +8,8 @@ const carrier = @import("../carrier/carrier.zig");
 const arena_module = @import("arena.zig");
 const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
-const fds = @import("fds.zig");
 const interest = @import("interest.zig");
+const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 const Pool = @import("pool.zig").Pool;
@@ -62,6 +62,7 @@ pub fn listenTo(r: *Registration) void {
 pub fn unlisten(r: *Registration) void {
     if (r.hot_index != Registration.not_hot) cool(r);
     disarm(r);
+    unstrand(r);
     const use = r.row orelse return;
     r.row = null;
     use.by_slot[r.conn.slot_index] = siblingIn(r);
@@ -140,17 +141,31 @@ fn sleepValue(w: *waiters.Waiter, use: *const RowUse) u64 {
 /// From here on looked at at every wait.
 pub fn heat(r: *Registration) void {
     disarm(r);
+    unstrand(r);
     if (r.hot_index != Registration.not_hot) return;
     const e = r.epoll;
     if (e.hot_count == epoll.hot_max and !coolIdle(e)) {
         // No room: armed, and its own bit makes the next scan look at what may be there already.
-        if (arm(r)) setBit(r);
+        if (arm(r)) setBit(r) else strand(r);
         return;
     }
     r.hot_index = e.hot_count;
     r.idle_looks = 0;
     e.hot[e.hot_count] = r;
     e.hot_count += 1;
+}
+
+/// Neither hot nor armed (no room, no row): looked at by walking, and sleeps are bounded.
+fn strand(r: *Registration) void {
+    if (r.stranded) return;
+    r.stranded = true;
+    r.epoll.stranded_count += 1;
+}
+
+fn unstrand(r: *Registration) void {
+    if (!r.stranded) return;
+    r.stranded = false;
+    r.epoll.stranded_count -= 1;
 }
 
 fn setBit(r: *const Registration) void {
@@ -292,7 +307,7 @@ fn readyOut(r: *Registration) bool {
 
 /// Ring events into `events`, at most `events.len`; the number. Starts where the last scan ended.
 pub fn scan(e: *Epoll, events: []sys.EpollEvent) usize {
-    if (e.foreign) return scanForeign(e, events);
+    if (e.foreign or e.stranded_count > 0) return scanAll(e, events);
     takeBits(e);
     const count = e.hot_count;
     if (count == 0) return 0;
@@ -320,13 +335,15 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     return true;
 }
 
-/// In a forked child: rows and bits are the parent's, so every registration is looked at.
-fn scanForeign(e: *Epoll, events: []sys.EpollEvent) usize {
+/// Every registration is looked at: in a forked child (rows and bits are the parent's), and while
+/// some are stranded.
+fn scanAll(e: *Epoll, events: []sys.EpollEvent) usize {
+    if (!e.foreign) takeBits(e);
     var n: usize = 0;
-    var at = e.joined;
+    var at = e.registrations;
     while (at) |r| : (at = r.next) {
         if (n == events.len) break;
-        if (report(r, events, n)) n += 1;
+        if (r.joined and report(r, events, n)) n += 1;
     }
     return n;
 }
@@ -343,6 +360,8 @@ fn takeBits(e: *Epoll) void {
                     const r = maybe orelse continue;
                     if (r.epoll == e and r.joined) heat(r);
                 }
+                // Rung, perhaps, because the peer wants its bytes over TCP.
+                stream.serveRecall(marked.conn);
             }
         }
     }
@@ -385,7 +404,8 @@ fn wantsLook(r: *const Registration) bool {
     if (r.events & in_events == 0) return false;
     if (!readsByRing(c)) return switching(c);
     const head = readableHead(r);
-    return head != if (r.events & sys.EPOLLET != 0) r.seen_head else c.end.rx.position;
+    if (head == c.end.rx.position) return false;
+    return r.events & sys.EPOLLET == 0 or head != r.seen_head;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -395,7 +415,7 @@ fn wantsLook(r: *const Registration) bool {
 pub fn prepareSleep(e: *Epoll) bool {
     e.sleepers += 1;
     if (e.foreign) return false;
-    var sound = true;
+    var sound = e.stranded_count == 0;
     var at = e.rows;
     while (at) |use| : (at = use.next) {
         if (use.users == 0) continue;
@@ -403,6 +423,13 @@ pub fn prepareSleep(e: *Epoll) bool {
         if (!waiters.prepare(w, use.arena, 0)) sound = false;
         Rows.sleepBegin(use.row(), sleepValue(w, use));
     }
+    armAll(e);
+    return sound;
+}
+
+/// Arms the hot set. What stays in it has events already (the next scan reports them) or could not
+/// be armed (sleeps are bounded).
+fn armAll(e: *Epoll) void {
     // From the last to the first: arming takes them out of the set.
     var i = e.hot_count;
     while (i > 0) {
@@ -410,11 +437,18 @@ pub fn prepareSleep(e: *Epoll) bool {
         const r = e.hot[i];
         if (!arm(r) or wantsLook(r)) {
             disarm(r);
-            continue; // stays hot: the scan after this reports it, or the sleep is bounded
+            continue;
         }
         cool(r);
     }
-    return sound;
+}
+
+/// This thread leaves with its events while others sleep on the instance: what it had made hot has
+/// to be able to wake them, and what is ready still does so now.
+pub fn handOver(e: *Epoll) void {
+    if (e.sleepers == 0 or e.foreign) return;
+    armAll(e);
+    if (e.hot_count > 0 or glanceLocked(e)) epoll.kickSleepers(e);
 }
 
 pub fn endSleep(e: *Epoll) void {

@@ -8,6 +8,7 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
+const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
@@ -60,6 +61,7 @@ inline fn spinReadable(c: *Conn, need: u64) bool {
 
 fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     const timeout = remaining(c.receive_timeout_ns, &attempt.deadline) orelse return .timeout;
+    stream.serveRecall(c);
     var nap = Nap.begin(c, &c.rx_direction.attn);
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
@@ -150,7 +152,7 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     const was_attached = c.isAttached();
     const w = waiters.take();
     defer if (w) |waiter| waiters.give(waiter);
-    const place = if (w) |waiter| takePlace(c, waiter.number) else null;
+    const place = if (w) |waiter| c.takeSleeperPlace(waiter.number) else null;
     defer if (place) |p| @atomicStore(u32, p, 0, .release);
     carrier.Native.fence(); // our number before the look at the state; pairs with kickLocal
     if (c.isAttached() != was_attached) return .ready;
@@ -177,13 +179,6 @@ fn timeoutOf(c: *Conn, known: u64, events: i16) u64 {
     return if (events & sys.POLLIN != 0) c.receive_timeout_ns else c.send_timeout_ns;
 }
 
-fn takePlace(c: *Conn, number: u16) ?*u32 {
-    for (&c.local_sleepers) |*place| {
-        if (@cmpxchgStrong(u32, place, 0, number, .acq_rel, .monotonic) == null) return place;
-    }
-    return null;
-}
-
 /// Time left of a call's timeout (0 = for ever, then null inside); outer null: it is over.
 fn remaining(timeout_ns: u64, deadline: *u64) ??u64 {
     if (timeout_ns == 0) return @as(?u64, null);
@@ -198,23 +193,29 @@ const Nap = struct {
     waiter: ?*waiters.Waiter,
     words: *carrier.Words,
     armed: ?u8 = null,
+    value: u64 = 0,
+    arena: *arena_module.Arena,
     reachable: bool = false,
     socket_events: i16 = 0,
     slept_ns: u64 = 0,
 
     fn begin(c: *Conn, words: *carrier.Words) Nap {
-        var nap: Nap = .{ .waiter = waiters.take(), .words = words };
+        var nap: Nap = .{ .waiter = waiters.take(), .words = words, .arena = c.arena };
         const w = nap.waiter orelse return nap;
+        arena_module.retain(nap.arena);
         const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
         nap.reachable = waiters.prepare(w, c.arena, state.server_link);
-        nap.armed = Wake.arm(words, w.attention(.thread, c.arena.my_link, w.number));
+        nap.value = w.attention(.thread, c.arena.my_link, w.number);
+        nap.armed = Wake.arm(words, nap.value);
         c.pin();
         return nap;
     }
 
     fn end(nap: *Nap, c: *Conn) void {
         const w = nap.waiter orelse return;
-        if (nap.armed) |index| Wake.disarm(nap.words, index);
+        // Another thread may have closed the connection, and the slot be somebody else's by now.
+        if (nap.armed) |index| Wake.disarmExact(nap.words, index, nap.value);
+        arena_module.release(nap.arena);
         waiters.give(w);
         c.unpin();
     }
@@ -225,7 +226,7 @@ const Nap = struct {
         var n: usize = 1;
         if (nap.waiter) |w| n += waiters.pollSet(w, c.arena, polled[1..]);
         var ns = timeout;
-        const bounded = nap.armed == null or !nap.reachable;
+        const bounded = nap.armed == null or !nap.reachable or n == polled.len;
         if (bounded) ns = @min(ns orelse bounded_ns, bounded_ns);
         ends.count("sleeps");
         const start = clock.ticks();

@@ -37,6 +37,11 @@ pub const Buffers = struct {
         return .{ .iov = iov, .remaining = total };
     }
 
+    /// Nothing taken yet: the application's own array says it all.
+    pub inline fn isWhole(b: *const Buffers) bool {
+        return b.index == 0 and b.offset == 0;
+    }
+
     /// The next contiguous piece, at most `limit` long; empty at the end.
     pub inline fn piece(b: *Buffers, limit: usize) []u8 {
         while (b.index < b.iov.len and b.offset == b.iov[b.index].len) {
@@ -103,7 +108,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         }
         if (n == 0) return @intCast(done);
         if (n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
-        if (c.nonblocking or flags & sys.MSG_DONTWAIT != 0) {
+        if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             return if (done > 0) @intCast(done) else n;
         }
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, b.remaining);
@@ -235,9 +240,9 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
         defer c.saved_error = 0;
         return c.saved_error;
     }
-    var iov: [16]Iovec = undefined;
-    const part = b.rest(&iov, std.math.maxInt(isize));
-    var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
+    var iov: [kernel_pieces]Iovec = undefined;
+    const part = if (b.isWhole()) b.iov else b.rest(&iov, std.math.maxInt(isize));
+    var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
     const n = sys.call(.recvmsg, .{ c.fd, &msg, flags });
     if (n > 0 and flags & sys.MSG_PEEK == 0) {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
@@ -255,16 +260,18 @@ const send_kernel_flags = sys.MSG_OOB | sys.MSG_ZEROCOPY | sys.MSG_FASTOPEN;
 
 pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
     var done: usize = 0;
+    if (b.remaining == 0) return sendNothing(c, flags);
     while (!c.isAttached()) {
         negotiate.step(c);
         if (!staysOnKernel(c)) break;
         // A giant is cut, so that the connection can move to a ring in the middle of it.
         const limit: usize = if (c.stateOf() == .plain) std.math.maxInt(isize) else 256 * 1024;
-        const piece = @min(limit, b.remaining);
+        const before = b.remaining;
+        const asked = askedOf(b, limit);
         const n = kernelSendWait(c, b, flags, limit);
         if (n < 0) return if (done > 0) @intCast(done) else n;
-        done += @intCast(n);
-        if (n < piece or b.remaining == 0) return @intCast(done);
+        done += before - b.remaining;
+        if (n < asked or b.remaining == 0) return @intCast(done);
     }
     var full_since: u64 = 0;
     const interruptions = signals.count();
@@ -276,11 +283,11 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
         }
         if (n >= 0 and b.remaining == 0) return @intCast(done);
         if (n < 0 and n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
-        if (c.nonblocking or flags & sys.MSG_DONTWAIT != 0) {
+        if (n > 0) continue; // until the end, or -EAGAIN
+        if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             if (c.isAttached()) interest.ringIsFull(c);
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
-        if (n > 0) continue;
         switch (sleep.untilWritable(c, &full_since, interruptions)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
@@ -412,11 +419,30 @@ noinline fn recalled(c: *Conn, s: *conn_module.Sender, b: *Buffers, start: Buffe
 
 fn enter(c: *Conn, s: *conn_module.Sender) bool {
     if (c.end.tx.flags & conn_module.flag_stay != 0) return false;
-    if (!negotiate.adoptionSeen(c)) return false;
+    if (c.shutWrite() or !negotiate.adoptionSeen(c)) return false;
     if (!s.enter(c.kernel())) return false;
     ends.count("moves_to_ring");
     interest.carrierChanged(c);
     return true;
+}
+
+/// The peer wants its bytes over TCP (recall) while we are about to sleep or have been rung: give
+/// them. Only tries: whoever holds the send lock sees the wish itself.
+pub fn serveRecall(c: *Conn) void {
+    if (c.end.tx.carrier != @intFromEnum(layout.Carrier.ring)) return;
+    if (@atomicLoad(u64, &c.tx_direction.attn_flags, .acquire) & layout.attn_flag_want == 0) return;
+    const held = lock.tryAcquire(&c.end.tx.lock) orelse return;
+    defer c.unlockTx(held);
+    var s = c.sender();
+    if (s.inRing()) leave(c, &s, .fd_passed);
+}
+
+/// Moves into the ring if that is possible now; for transfers that bypass `send`. True: in the ring.
+pub fn enterRing(c: *Conn) bool {
+    const held = c.lockTx() orelse return false;
+    defer c.unlockTx(held);
+    var s = c.sender();
+    return s.inRing() or enter(c, &s);
 }
 
 /// Ring to TCP, as far as the kernel takes it. Holds the send lock.
@@ -433,6 +459,24 @@ pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
     }
 }
 
+/// A send of no bytes: 0, or the connection's error.
+fn sendNothing(c: *Conn, flags: u32) isize {
+    return sys.call(.sendto, .{ c.fd, "", 0, flags, 0, 0 });
+}
+
+/// What one system call will be asked to take of `b`.
+fn askedOf(b: *const Buffers, limit: usize) usize {
+    if (b.isWhole() and b.remaining <= limit) return b.remaining;
+    var iov: [kernel_pieces]Iovec = undefined;
+    var total: usize = 0;
+    for (b.rest(&iov, limit)) |part| total += part.len;
+    return total;
+}
+
+/// Pieces of the application's buffers that one system call of ours passes on, once it is in the
+/// middle of them; a call at their beginning passes all.
+const kernel_pieces = 64;
+
 /// To the kernel socket, without waiting; a piece at a time.
 fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
     return kernelSendWait(c, b, flags | sys.MSG_DONTWAIT, 256 * 1024);
@@ -440,9 +484,9 @@ fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say, at most `limit` bytes.
 fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize) isize {
-    var iov: [16]Iovec = undefined;
-    const part = b.rest(&iov, limit);
-    var msg: sys.Msghdr = .{ .iov = part.ptr, .iovlen = part.len };
+    var iov: [kernel_pieces]Iovec = undefined;
+    const part = if (b.isWhole() and b.remaining <= limit) b.iov else b.rest(&iov, limit);
+    var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
     const n = sys.call(.sendmsg, .{ c.fd, &msg, flags });
     if (n > 0) {
         b.skip(@intCast(n));
@@ -458,20 +502,8 @@ fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize) isize {
 /// is touched.
 fn condemn(c: *Conn) isize {
     log.warn("fd {d}: peer wrote impossible values; connection reset", .{c.fd});
-    c.setReason(.peer_corrupt);
-    reset(c);
+    conn_module.fail(c, .peer_corrupt);
     return sys.neg(.CONNRESET);
-}
-
-/// RST to the peer, at once, whoever else holds the socket.
-pub fn reset(c: *Conn) void {
-    const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
-    _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
-    var unspec: [16]u8 = @splat(0); // connect(AF_UNSPEC) disconnects
-    _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
-    interest.detach(c, false);
-    arena_module.unbind(c);
-    c.setState(.plain);
 }
 
 /// Unread bytes, as FIONREAD counts them.

@@ -56,9 +56,14 @@ fn sendPiece(c: *Conn, bytes: []u8, flags: u32) isize {
 
 /// What a send would surely take now; null: a non-blocking send would not take anything.
 fn writableBytes(c: *Conn) ?usize {
-    if (!c.nonblocking) return piece_bytes;
+    if (!c.isNonblocking()) return piece_bytes;
     if (readiness.writableRing(c)) return piece_bytes;
     return null;
+}
+
+/// Bytes for the socket ride the ring (or can from here on); else the kernel's own call is right.
+pub fn sendsByRing(c: *Conn) bool {
+    return applies(c) and stream.enterRing(c);
 }
 
 /// Pipe to socket. Bytes taken from the pipe cannot be put back: only as many as surely fit.

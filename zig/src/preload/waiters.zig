@@ -32,7 +32,6 @@ pub const Bell = struct {
 pub const Waiter = struct {
     next_free: ?*Waiter = null,
     number: u16,
-    epoch: u30,
     local: i32,
     /// The epoll instance it belongs to; -1: a thread's.
     epoll_fd: i32,
@@ -44,12 +43,12 @@ pub const Waiter = struct {
     }
 
     pub fn attention(w: *Waiter, kind: carrier.AttentionKind, link: u16, target: u16) u64 {
-        w.epoch +%= 1;
+        _ = w;
         const value: carrier.Attention = .{
             .kind = @intFromEnum(kind),
             .link = link,
             .target = target,
-            .epoch = w.epoch,
+            .epoch = @truncate(@atomicRmw(u32, &epoch_counter, .Add, 1, .monotonic)),
         };
         return value.word();
     }
@@ -65,6 +64,8 @@ var idle: ?*Waiter = null;
 var idle_mutex: Mutex = .{};
 var numbered: [constants.waiters_max]?*Waiter = @splat(null);
 var next_number: u32 = 1;
+/// Makes every announced value new, whoever had the number before.
+var epoch_counter: u32 = 1;
 
 /// A waiter for the time of one sleep; null: no descriptors left, or inside our own slow path.
 pub fn take() ?*Waiter {
@@ -93,7 +94,7 @@ pub fn create(epoll_fd: i32) ?*Waiter {
         pool.give(w);
         return null;
     };
-    w.* = .{ .number = 0, .epoch = 0, .local = local, .epoll_fd = epoll_fd, .bells = null };
+    w.* = .{ .number = 0, .local = local, .epoll_fd = epoll_fd, .bells = null };
     if (assignNumber(w)) return w;
     sys.close(local);
     pool.give(w);
@@ -208,6 +209,7 @@ pub fn drainFd(fd: i32) void {
 }
 
 /// The descriptors a thread sleeps on besides its socket; bells of `a`, or of every arena.
+/// Fills `into` to the last place only when there are more: then sleep with a timeout.
 pub fn pollSet(w: *Waiter, a: ?*Arena, into: []sys.PollFd) usize {
     var n: usize = 0;
     into[n] = .{ .fd = w.local, .events = sys.POLLIN };
