@@ -271,8 +271,8 @@ fn filter(w: Wait, into: []sys.EpollEvent, n: isize) isize {
     const served = serveOwn(into[0..@intCast(n)]);
     // Served or not, something of ours woke us: 0 means that the caller looks again.
     const kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
-    if (w.e.oneshot_count > 0) interest.noteFired(w.e, into[0..kept]);
-    return @intCast(kept);
+    if (w.e.oneshot_count == 0) return @intCast(kept);
+    return @intCast(interest.claimOneshot(w.e, into[0..kept]));
 }
 
 fn kernelWaitRaw(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {

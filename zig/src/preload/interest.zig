@@ -174,9 +174,12 @@ fn placeOf(c: *Conn, e: *Epoll, fd: i32) ?*?*Registration {
 // ---------------------------------------------------------------------------------------------
 // The kernel's copy
 
-/// What the kernel is to watch: without OUT while sending rides the ring.
-pub fn kernelEvents(c: *Conn, events: u32) u32 {
-    const in_ring = c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
+/// What the kernel is to watch: without OUT while sending rides the ring, and without ONESHOT, which
+/// `claimOneshot` sees to.
+pub fn kernelEvents(c: *Conn, wanted: u32) u32 {
+    if (!c.isAttached()) return wanted;
+    const events = wanted & ~sys.EPOLLONESHOT;
+    const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (!in_ring or events & out_events == 0) return events;
     // Whoever waits for space has to hear that the peer is going: then a send does not block.
     return (events & ~out_events) | sys.EPOLLRDHUP;
@@ -237,7 +240,7 @@ fn apply(r: *Registration) void {
     if (!r.in_kernel) {
         tellKernel(r, sys.EPOLL_CTL_ADD, target);
     } else {
-        const sticky = target & (sys.EPOLLET | sys.EPOLLONESHOT) != 0 and r.rearm;
+        const sticky = r.events & (sys.EPOLLET | sys.EPOLLONESHOT) != 0 and r.rearm;
         if (r.kernel_events == target and r.kernel_data == r.data and !sticky) return;
         if (r.events & sys.EPOLLEXCLUSIVE != 0) {
             // An exclusive registration cannot be modified.
@@ -263,15 +266,29 @@ pub fn fireOnce(r: *Registration) void {
     markDirty(r);
 }
 
-/// The kernel reported events: it has disabled those that were ONESHOT, and so do we.
-pub fn noteFired(e: *Epoll, events: []const sys.EpollEvent) void {
+/// ONESHOT among events that the kernel reported; the number that remain. On TCP the kernel has
+/// disabled the registration, and so do we. On the ring its copy has no ONESHOT (ring and kernel
+/// could fire at once, for two threads): whoever gets here first, under the mutex, has it.
+pub fn claimOneshot(e: *Epoll, events: []sys.EpollEvent) usize {
+    var kept: usize = 0;
+    for (events) |event| {
+        if (!claim(e, event.data)) continue;
+        events[kept] = event;
+        kept += 1;
+    }
+    return kept;
+}
+
+fn claim(e: *Epoll, data: u64) bool {
     var at = e.registrations;
     while (at) |r| : (at = r.next) {
-        if (r.events & sys.EPOLLONESHOT == 0 or r.disabled) continue;
-        for (events) |event| {
-            if (event.data == r.data) r.disabled = true;
-        }
+        if (r.data != data or !r.wanted or r.events & sys.EPOLLONESHOT == 0) continue;
+        if (r.joined and r.disabled) return false;
+        r.disabled = true;
+        if (r.joined) markDirty(r);
+        return true;
     }
+    return true;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -285,6 +302,7 @@ pub fn attach(c: *Conn) void {
         const guard = r.epoll.mutex.lock();
         defer guard.unlock();
         if (r.wanted and !r.joined) join(r);
+        if (r.wanted and r.events & sys.EPOLLONESHOT != 0) markDirty(r);
         epoll.kickSleepers(r.epoll);
     }
 }

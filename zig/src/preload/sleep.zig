@@ -126,6 +126,7 @@ fn sleepWritable(c: *Conn, full_since: *u64, since: u64) Result {
     var nap = Nap.begin(c, &direction.psleep);
     defer nap.end(c);
     if (head -% @atomicLoad(u64, &direction.tail, .acquire) < constants.ring_bytes) return .ready;
+    if (@atomicLoad(u64, &direction.attn_flags, .acquire) != 0) return .ready; // recalled, or closed
     var timeout: u64 = constants.full_ring_spill_ns;
     if (c.send_timeout_ns != 0) timeout = @min(timeout, c.send_timeout_ns);
     switch (nap.sleep(c, sys.POLLRDHUP, timeout, since)) {
