@@ -182,7 +182,7 @@ const redisCases: BenchCase[] = [
   redis("-c 50 -P 16", ["-c", "50", "-P", "16"]),
 ];
 
-/** Two processes and a ring in shared memory, nothing else: what the figures above can be at best. */
+/** Two processes and a ring in shared memory, nothing else: the best that can be. */
 function bareRing(
   name: string,
   unit: string,

@@ -226,7 +226,7 @@ STYLES = {
 
 
 def listen(host, port):
-    """Where a client that connects to this address arrives; for a mapped one a dual-stack socket."""
+    """Where a client of this address arrives; for a mapped one a dual-stack socket."""
     if host.startswith("::ffff:"):
         return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -244,8 +244,9 @@ def scribble(seed):
     return f"{arenas} arenas"
 
 
-COMMANDS = [serve, listen, accept, connect, ask, volley, send, send_end, recv, recv_end, shutdown, close,
-            eat_descriptors, release_descriptors, descriptors, limit_memory, unlimit_memory, scribble]
+COMMANDS = [serve, listen, accept, connect, ask, volley, send, send_end, recv, recv_end, shutdown,
+            close, eat_descriptors, release_descriptors, descriptors, limit_memory, unlimit_memory,
+            scribble]
 
 
 def main():

@@ -14,7 +14,7 @@ import time
 from semantics_tools import (BIG, bytes_of, events_of, libc, queued, raises, recv_all, recv_to_end,
                              same, set_timeout, until_events, until_queued)
 
-# -- flags of recv and send ---------------------------------------------------------------------
+# -- flags of recv and send -----------------------------------------------------------------------
 
 def peek_server(sock, peer):
     same(sock.recv(3, socket.MSG_PEEK), b"hel")
@@ -185,7 +185,7 @@ def queue_length_client(sock, peer):
     sock.sendall(bytes(1234))
 
 
-# -- options ----------------------------------------------------------------------------------------
+# -- options --------------------------------------------------------------------------------------
 
 def receive_timeout_server(sock, peer):
     set_timeout(sock, socket.SO_RCVTIMEO, 0.2)

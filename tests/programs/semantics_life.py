@@ -89,7 +89,7 @@ def send_ten_times(sock):
         time.sleep(0.02)
 
 
-# -- waiting ----------------------------------------------------------------------------------------
+# -- waiting --------------------------------------------------------------------------------------
 
 def edge_server(sock, peer):
     epoll = select.epoll()
@@ -153,7 +153,7 @@ def two_epolls_client(sock, peer):
 
 
 def mixed_server(sock, peer):
-    """One epoll with a pipe, a timer's end and the connection: each is seen while the other is busy."""
+    """One epoll with a pipe and the connection: each is seen while the other is busy."""
     read, write = os.pipe()
     epoll = select.epoll()
     epoll.register(sock, select.EPOLLIN)
@@ -219,7 +219,7 @@ def threads_client(sock, peer):
     sock.shutdown(socket.SHUT_WR)
 
 
-# -- several descriptors, several processes --------------------------------------------------------
+# -- several descriptors, several processes -------------------------------------------------------
 
 def duplicate_server(sock, peer):
     copy = os.dup(sock.fileno())

@@ -42,7 +42,8 @@ def raises(numbers, call, *arguments):
         if error.errno in numbers:
             return
         raise
-    raise AssertionError(f"{call.__name__} gave {result!r}, no {[errno.errorcode[n] for n in numbers]}")
+    wanted = [errno.errorcode[number] for number in numbers]
+    raise AssertionError(f"{call.__name__} gave {result!r}, no {wanted}")
 
 
 def bytes_of(count):
@@ -96,4 +97,5 @@ def queued(sock):
 
 
 def set_timeout(sock, option, seconds):
-    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, option, timeval)

@@ -42,14 +42,16 @@ const Producer = struct {
             self.waitForRoom(piece.len);
             copyIn(self.ring, self.head, piece);
             self.head += piece.len;
-            @atomicStore(u64, &self.ring.head, self.head, .release); // pairs with Consumer.waitForBytes
+            // Pairs with Consumer.waitForBytes: the bytes before their count.
+            @atomicStore(u64, &self.ring.head, self.head, .release);
             rest = rest[piece.len..];
         }
     }
 
     fn waitForRoom(self: *Producer, wanted: usize) void {
         while (self.head + wanted - self.tail_seen > ring_bytes) {
-            self.tail_seen = @atomicLoad(u64, &self.ring.tail, .acquire); // pairs with Consumer.recv
+            // Pairs with Consumer.recv: its copy before our overwriting.
+            self.tail_seen = @atomicLoad(u64, &self.ring.tail, .acquire);
         }
     }
 };
@@ -66,7 +68,8 @@ const Consumer = struct {
             const length: usize = @intCast(@min(rest.len, self.waitForBytes()));
             copyOut(self.ring, self.tail, rest[0..length]);
             self.tail += length;
-            @atomicStore(u64, &self.ring.tail, self.tail, .release); // pairs with Producer.waitForRoom
+            // Pairs with Producer.waitForRoom: our copy before its overwriting.
+            @atomicStore(u64, &self.ring.tail, self.tail, .release);
             rest = rest[length..];
         }
     }
@@ -74,7 +77,8 @@ const Consumer = struct {
     /// How many bytes there are, at least one.
     fn waitForBytes(self: *Consumer) u64 {
         while (self.head_seen == self.tail) {
-            self.head_seen = @atomicLoad(u64, &self.ring.head, .acquire); // pairs with Producer.send
+            // Pairs with Producer.send: the count before the bytes.
+            self.head_seen = @atomicLoad(u64, &self.ring.head, .acquire);
         }
         return self.head_seen - self.tail;
     }
@@ -103,7 +107,9 @@ const Shared = extern struct {
 const Stream = struct { size: usize, per_second: f64, gbytes_per_second: f64 };
 
 pub fn run(options: *const Options) void {
-    if (system.cpuCount() < 2) system.fail("bare-ring needs two cpus: each side spins on its own", .{});
+    if (system.cpuCount() < 2) {
+        system.fail("bare-ring needs two cpus: each side spins on its own", .{});
+    }
     const rtt = measureRtt(options, 8);
     const small = measureStream(options, 64);
     const large = measureStream(options, 64 * 1024);
@@ -153,7 +159,13 @@ fn measureRtt(options: *const Options, size: usize) Summary {
     return histogram.summary().withMean(elapsed, count).averagedOver(exchanges_per_sample);
 }
 
-fn pingFor(out: *Producer, in: *Consumer, message: []u8, histogram: *Histogram, wanted_ns: u64) u64 {
+fn pingFor(
+    out: *Producer,
+    in: *Consumer,
+    message: []u8,
+    histogram: *Histogram,
+    wanted_ns: u64,
+) u64 {
     const end = system.nowNs() + wanted_ns;
     var count: u64 = 0;
     var before = system.nowNs();

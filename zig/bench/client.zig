@@ -77,7 +77,9 @@ pub fn run(options: *const Options, mode: Mode) Result {
         .idle => idle.run(&client),
     }
     result.client_rss_kib = system.memoryOf(libc.getpid()).rss_kib;
-    if (options.server_pid != 0) result.server_rss_kib = system.memoryOf(options.server_pid).rss_kib;
+    if (options.server_pid != 0) {
+        result.server_rss_kib = system.memoryOf(options.server_pid).rss_kib;
+    }
     return result.*;
 }
 
@@ -88,7 +90,8 @@ fn refuseNonsense(options: *const Options, mode: Mode) void {
     };
     if (options.connections == 0) system.usage("--connections 0: at least one is needed", .{});
     if (options.connections > 1 and !many_allowed) system.usage(
-        "--connections {d}: mode {s} with --io {s} uses one; rtt and idle with poll, select or epoll can use more",
+        "--connections {d}: mode {s} with --io {s} uses one; " ++
+            "rtt and idle with poll, select or epoll can use more",
         .{ options.connections, options_module.spell(mode), options_module.spell(options.io) },
     );
 }

@@ -7,7 +7,8 @@ const libc = @import("libc.zig");
 const system = @import("system.zig");
 const Client = @import("client.zig").Client;
 const Histogram = @import("histogram.zig").Histogram;
-const Link = @import("link.zig").Link;
+const link_module = @import("link.zig");
+const Link = link_module.Link;
 
 const Peer = struct { link: Link, have: usize = 0, sent_ns: u64 = 0 };
 
@@ -88,7 +89,7 @@ const Many = struct {
             if (n == 0) system.fail("the server closed connection {d}", .{peer.link.fd});
             if (n < 0) switch (libc.errno()) {
                 libc.EAGAIN, libc.EINTR => return,
-                else => system.fail("recv of up to {d} bytes: {s}", .{ self.echo.len, libc.errorText() }),
+                else => link_module.failRecv(self.echo.len),
             };
             peer.have += @intCast(n);
             if (peer.have < self.echo.len) continue;

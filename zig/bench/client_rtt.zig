@@ -61,7 +61,9 @@ fn measure(client: *Client, ping: *PingPong) void {
     client.endMeasuring();
     const result = client.result;
     result.setRate(ping.messages, ping.messages * ping.message.len * 2, elapsed);
-    result.rtt_ns = ping.histogram.summary().withMean(elapsed, ping.messages).averagedOver(ping.per_sample);
+    result.rtt_ns = ping.histogram.summary()
+        .withMean(elapsed, ping.messages)
+        .averagedOver(ping.per_sample);
     if (client.options.checksum) result.checksum_ok = ping.wrong == 0;
 }
 

@@ -24,7 +24,7 @@ pub fn run(client: *Client) void {
         .client = client,
         .link = &link,
         .message = system.allocBytes(options.size),
-        .buffer = system.allocBytes(if (options.recv_bytes == 0) options.size else options.recv_bytes),
+        .buffer = system.allocBytes(options.recvBytes()),
     };
     system.stage = "warming up";
     const rate = streamer.warmUp();
@@ -76,7 +76,8 @@ const Streamer = struct {
         var rate = first_rate;
         while (self.total.elapsed_ns < wanted_ns) {
             const part = rate * self.client.options.seconds / 5;
-            const messages: u64 = @intFromFloat(@ceil(part / @as(f64, @floatFromInt(self.message.len))));
+            const size: f64 = @floatFromInt(self.message.len);
+            const messages: u64 = @intFromFloat(@ceil(part / size));
             self.transferOnce(@max(messages, 1) * self.message.len);
             rate = @as(f64, @floatFromInt(self.total.bytes)) * 1e9 /
                 @as(f64, @floatFromInt(@max(self.total.elapsed_ns, 1)));
@@ -103,21 +104,27 @@ const Streamer = struct {
             .checksum = checksum,
             .buffer = self.buffer,
         };
-        if (self.link.poller == null) self.moveBlocking(&sender, &receiver) else self.moveByEvents(&sender, &receiver);
+        if (self.link.poller == null) {
+            self.moveBlocking(&sender, &receiver);
+        } else {
+            self.moveByEvents(&sender, &receiver);
+        }
         var verdict: transfer.Verdict = undefined;
         self.link.recvAll(std.mem.asBytes(&verdict));
         self.total.elapsed_ns += system.nowNs() - start;
         self.total.bytes += to_server + to_client;
-        self.judge(&verdict, to_server, &receiver);
+        self.judge(&verdict, to_server, receiver.first_bad);
     }
 
-    fn judge(self: *Streamer, verdict: *const transfer.Verdict, sent: u64, receiver: *const transfer.Receiver) void {
-        const all_right = transfer.Verdict.all_right;
-        if (!verdict.valid()) system.fail("the server's verdict is not one: bytes were lost or doubled", .{});
+    fn judge(self: *Streamer, verdict: *const transfer.Verdict, sent: u64, first_bad: u64) void {
+        if (!verdict.valid()) {
+            system.fail("the server's verdict is not one: bytes were lost or doubled", .{});
+        }
         if (verdict.received != sent) {
             system.fail("the server received {d} bytes of {d}", .{ verdict.received, sent });
         }
-        if (verdict.first_bad != all_right or receiver.first_bad != all_right) self.total.right = false;
+        const all_right = transfer.Verdict.all_right;
+        if (verdict.first_bad != all_right or first_bad != all_right) self.total.right = false;
     }
 
     fn moveBlocking(self: *Streamer, sender: *transfer.Sender, receiver: *transfer.Receiver) void {
@@ -125,9 +132,10 @@ const Streamer = struct {
         if (receiver.left == 0) {
             sending.runToEnd();
         } else {
-            const thread = if (sender.left > 0) system.spawnThread(&BlockingSender.entry, &sending) else null;
+            // A sender with nothing to send ends at once.
+            const thread = system.spawnThread(&BlockingSender.entry, &sending);
             while (receiver.step(self.link.fd) == .moved) {}
-            if (thread) |running| _ = libc.pthread_join(running, null);
+            _ = libc.pthread_join(thread, null);
         }
         failIfCut(sending.sender.left, receiver.left);
     }
@@ -147,6 +155,9 @@ const Streamer = struct {
 
     fn failIfCut(unsent: u64, missing: u64) void {
         if (unsent == 0 and missing == 0) return;
-        system.fail("the connection ended with {d} bytes unsent and {d} to come", .{ unsent, missing });
+        system.fail(
+            "the connection ended with {d} bytes unsent and {d} to come",
+            .{ unsent, missing },
+        );
     }
 };

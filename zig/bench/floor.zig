@@ -40,7 +40,8 @@ pub fn run(options: *const Options) void {
         std.fmt.bufPrint(
             &buffer,
             "floor on {d} cpus, ns: clock {d:.0}, system call {d:.0}, eventfd write {d:.0}, " ++
-                "cache line there and back {d:.0}, unix socket there and back {d:.0} (one cpu {d:.0})\n",
+                "cache line there and back {d:.0}, " ++
+                "unix socket there and back {d:.0} (one cpu {d:.0})\n",
             .{
                 result.cpus,                              result.clock_ns,
                 result.syscall_ns,                        result.eventfd_write_ns,

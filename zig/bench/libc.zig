@@ -124,7 +124,13 @@ pub extern "c" fn listen(fd: c_int, backlog: c_int) c_int;
 pub extern "c" fn accept(fd: c_int, address: ?*anyopaque, length: ?*u32) c_int;
 pub extern "c" fn connect(fd: c_int, address: *const anyopaque, length: u32) c_int;
 pub extern "c" fn getsockname(fd: c_int, address: *anyopaque, length: *u32) c_int;
-pub extern "c" fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const anyopaque, length: u32) c_int;
+pub extern "c" fn setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const anyopaque,
+    length: u32,
+) c_int;
 pub extern "c" fn send(fd: c_int, buffer: [*]const u8, length: usize, flags: c_int) isize;
 pub extern "c" fn recv(fd: c_int, buffer: [*]u8, length: usize, flags: c_int) isize;
 pub extern "c" fn shutdown(fd: c_int, how: c_int) c_int;
@@ -139,10 +145,21 @@ pub extern "c" fn fcntl(fd: c_int, command: c_int, ...) c_int;
 pub extern "c" fn eventfd(initial: c_uint, flags: c_int) c_int;
 
 pub extern "c" fn poll(fds: [*]pollfd, count: c_ulong, timeout_ms: c_int) c_int;
-pub extern "c" fn select(limit: c_int, read_set: ?*fd_set, write_set: ?*fd_set, except_set: ?*fd_set, timeout: ?*timeval) c_int;
+pub extern "c" fn select(
+    limit: c_int,
+    read_set: ?*fd_set,
+    write_set: ?*fd_set,
+    except_set: ?*fd_set,
+    timeout: ?*timeval,
+) c_int;
 pub extern "c" fn epoll_create1(flags: c_int) c_int;
 pub extern "c" fn epoll_ctl(epoll: c_int, op: c_int, fd: c_int, event: ?*epoll_event) c_int;
-pub extern "c" fn epoll_wait(epoll: c_int, events: [*]epoll_event, capacity: c_int, timeout_ms: c_int) c_int;
+pub extern "c" fn epoll_wait(
+    epoll: c_int,
+    events: [*]epoll_event,
+    capacity: c_int,
+    timeout_ms: c_int,
+) c_int;
 
 pub extern "c" fn fork() c_int;
 pub extern "c" fn execv(path: [*:0]const u8, argv: [*:null]const ?[*:0]const u8) c_int;
@@ -161,9 +178,24 @@ pub extern "c" fn sched_getaffinity(pid: c_int, size: usize, set: *cpu_set) c_in
 pub extern "c" fn sysconf(name: c_int) c_long;
 pub extern "c" fn getrlimit(resource: c_int, limit: *rlimit) c_int;
 pub extern "c" fn setrlimit(resource: c_int, limit: *const rlimit) c_int;
-pub extern "c" fn mmap(address: ?*anyopaque, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: c_long) *anyopaque;
+pub extern "c" fn mmap(
+    address: ?*anyopaque,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: c_long,
+) *anyopaque;
 
-pub extern "c" fn pthread_create(thread: *usize, attributes: ?*anyopaque, start: *const fn (?*anyopaque) callconv(.c) ?*anyopaque, argument: ?*anyopaque) c_int;
+/// What a thread runs.
+pub const ThreadEntry = *const fn (?*anyopaque) callconv(.c) ?*anyopaque;
+
+pub extern "c" fn pthread_create(
+    thread: *usize,
+    attributes: ?*anyopaque,
+    entry: ThreadEntry,
+    argument: ?*anyopaque,
+) c_int;
 pub extern "c" fn pthread_join(thread: usize, result: ?*?*anyopaque) c_int;
 pub extern "c" fn pthread_detach(thread: usize) c_int;
 pub extern "c" fn sem_init(sem: *Semaphore, shared: c_int, value: c_uint) c_int;

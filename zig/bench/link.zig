@@ -20,7 +20,7 @@ pub const Link = struct {
     readable: bool = false,
     interest: Interest = .{},
 
-    /// Connects. `poller` is the caller's, may be shared by several links, and is null for blocking.
+    /// Connects. `poller` is the caller's, may be shared by several links; null means blocking.
     pub fn connect(address: *const net.Address, poller: ?*Poller) Link {
         const events = poller orelse return .{ .fd = net.connectTo(address), .poller = null };
         const fd = net.openSocket(address);
@@ -66,7 +66,7 @@ pub const Link = struct {
             switch (libc.errno()) {
                 libc.EINTR => {},
                 libc.EAGAIN => self.readable = false,
-                else => system.fail("recv of up to {d} bytes: {s}", .{ buffer.len, libc.errorText() }),
+                else => failRecv(buffer.len),
             }
         }
     }
@@ -76,7 +76,9 @@ pub const Link = struct {
         var have: usize = 0;
         while (have < buffer.len) {
             const n = self.recvSome(buffer[have..]);
-            if (n == 0) system.fail("the server closed after {d} of {d} bytes", .{ have, buffer.len });
+            if (n == 0) {
+                system.fail("the server closed after {d} of {d} bytes", .{ have, buffer.len });
+            }
             have += n;
         }
     }
@@ -90,7 +92,8 @@ pub const Link = struct {
             for (poller.wait(-1)) |event| {
                 if (event.fd != self.fd) continue;
                 if (event.readable and self.isEdgeTriggered()) self.readable = true;
-                if ((event.readable and wanted.read) or (event.writable and wanted.write)) ready = true;
+                if (event.readable and wanted.read) ready = true;
+                if (event.writable and wanted.write) ready = true;
             }
             if (ready) return;
         }
@@ -112,3 +115,7 @@ pub const Link = struct {
         if (self.poller) |poller| poller.change(self.fd, wanted);
     }
 };
+
+pub fn failRecv(wanted: usize) noreturn {
+    system.fail("recv of up to {d} bytes: {s}", .{ wanted, libc.errorText() });
+}

@@ -7,13 +7,12 @@
 const std = @import("std");
 const libc = @import("libc.zig");
 const system = @import("system.zig");
-const options_module = @import("options.zig");
 const server = @import("server.zig");
 const client = @import("client.zig");
 const pair = @import("pair.zig");
 const bare_ring = @import("bare_ring.zig");
 const floor = @import("floor.zig");
-const Options = options_module.Options;
+const Options = @import("options.zig").Options;
 
 const help =
     \\sdbench: measures TCP sockets through libc
@@ -31,7 +30,7 @@ const help =
     \\  --seconds S     to measure (1)          --count N, --bytes N  in place of --seconds
     \\  --warmup-ms MS  before it (200)         --connections N  (1)
     \\  --requests N    connect: exchanges on each connection (0)
-    \\  --checksum      check every byte        --pin   client on the first cpu, server on the second
+    \\  --checksum      check every byte        --pin  client on the first cpu, server on the next
     \\  --hogs          a busy loop on each cpu --json  print JSON
     \\  --address A     (127.0.0.1)             --port P  (0: any)
     \\  --fork-after N  fork after N echoes     --deadline S  give up after so long
@@ -72,11 +71,7 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
 fn runClient(options: *const Options) void {
     system.role = "sdbench client";
     if (options.port == 0) system.usage("client needs --port, the server's", .{});
-    const mode = options_module.parseEnum(
-        options_module.Mode,
-        "mode",
-        if (options.mode.len == 0) "rtt" else options.mode,
-    );
+    const mode = options.clientMode();
     const result = client.run(options, mode);
     result.print(options.json);
     if (result.checksum_ok == false) libc.exit(system.exit_failed);

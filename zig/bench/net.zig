@@ -34,7 +34,10 @@ pub const Address = struct {
 fn parseV4(text: []const u8) ?[4]u8 {
     var out: [4]u8 = undefined;
     var parts = std.mem.splitScalar(u8, text, '.');
-    for (&out) |*byte| byte.* = std.fmt.parseInt(u8, parts.next() orelse return null, 10) catch return null;
+    for (&out) |*byte| {
+        const part = parts.next() orelse return null;
+        byte.* = std.fmt.parseInt(u8, part, 10) catch return null;
+    }
     return if (parts.next() == null) out else null;
 }
 
@@ -89,7 +92,7 @@ pub fn acceptOn(listener: c_int) ?c_int {
 pub fn connectTo(address: *const Address) c_int {
     const fd = openSocket(address);
     if (libc.connect(fd, &address.storage, address.length) != 0) {
-        system.fail("connect to port {d}: {s}; is the server there?", .{ address.portNumber(), libc.errorText() });
+        failConnect(address);
     }
     return fd;
 }
@@ -98,9 +101,16 @@ pub fn connectTo(address: *const Address) c_int {
 pub fn startConnect(fd: c_int, address: *const Address) bool {
     if (libc.connect(fd, &address.storage, address.length) == 0) return true;
     if (libc.errno() != libc.EINPROGRESS) {
-        system.fail("connect to port {d}: {s}; is the server there?", .{ address.portNumber(), libc.errorText() });
+        failConnect(address);
     }
     return false;
+}
+
+fn failConnect(address: *const Address) noreturn {
+    system.fail(
+        "connect to port {d}: {s}; is the server there?",
+        .{ address.portNumber(), libc.errorText() },
+    );
 }
 
 pub fn openSocket(address: *const Address) c_int {

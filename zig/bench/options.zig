@@ -123,6 +123,14 @@ pub const Options = struct {
         system.usage("no option --{s}", .{name});
     }
 
+    pub fn clientMode(options: *const Options) Mode {
+        return parseEnum(Mode, "mode", if (options.mode.len == 0) "rtt" else options.mode);
+    }
+
+    pub fn recvBytes(options: *const Options) u32 {
+        return if (options.recv_bytes == 0) options.size else options.recv_bytes;
+    }
+
     pub fn warmupNs(options: *const Options) u64 {
         return @as(u64, options.warmup_ms) * 1_000_000;
     }
@@ -144,8 +152,8 @@ fn parseValue(comptime T: type, name: []const u8, text: []const u8) T {
     if (@typeInfo(T) == .@"enum") return parseEnum(T, name, text);
     if (T == f64) {
         const value = std.fmt.parseFloat(f64, text) catch -1;
-        if (!(value >= 0 and value < 1e6)) system.usage("--{s} \"{s}\": not a number", .{ name, text });
-        return value;
+        if (value >= 0 and value < 1e6) return value;
+        system.usage("--{s} \"{s}\": not a number", .{ name, text });
     }
     return std.fmt.parseInt(T, text, 10) catch
         system.usage("--{s} \"{s}\": not a number that fits", .{ name, text });
@@ -187,7 +195,12 @@ pub fn spell(value: anytype) []const u8 {
 }
 
 test "options of each kind are read, with space and with equals sign" {
-    const words = [_][*:0]const u8{ "--io", "epoll-et", "--size=64", "--json", "--seconds", "2.5", "--server-io=fork" };
+    const words = [_][*:0]const u8{
+        "--io",             "epoll-et",
+        "--size=64",        "--json",
+        "--seconds",        "2.5",
+        "--server-io=fork",
+    };
     const options = Options.parse(&words);
     try std.testing.expectEqual(Io.epoll_et, options.io);
     try std.testing.expectEqual(64, options.size);

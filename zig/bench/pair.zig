@@ -7,14 +7,15 @@ const libc = @import("libc.zig");
 const system = @import("system.zig");
 const options_module = @import("options.zig");
 const client = @import("client.zig");
+const report = @import("report.zig");
 const Options = options_module.Options;
 const Mode = options_module.Mode;
 
-/// Messages after which after-fork and fork-both fork: a connection is on its final carrier by then.
+/// Messages after which after-fork and fork-both fork: a connection has its final carrier by then.
 const fork_after_messages = 2000;
 
 pub fn run(given: *const Options) void {
-    const mode = options_module.parseEnum(Mode, "mode", if (given.mode.len == 0) "rtt" else given.mode);
+    const mode = given.clientMode();
     var options = given.*;
     applyPreset(mode, &options);
     _ = system.raiseFdLimit();
@@ -28,7 +29,9 @@ pub fn run(given: *const Options) void {
     hogs.stop();
     const whole_life_ns = server.stop();
     // Children that served do not count in the server's own clock.
-    if (servesInChild(&options)) result.cpu_seconds.server = @as(f64, @floatFromInt(whole_life_ns)) / 1e9;
+    if (servesInChild(&options)) {
+        result.cpu_seconds.server = report.nsToSeconds(whole_life_ns);
+    }
     result.print(options.json);
     if (result.checksum_ok == false) libc.exit(system.exit_failed);
 }
@@ -64,7 +67,10 @@ const Server = struct {
         while (libc.wait4(self.pid, &status, 0, &usage) < 0) {
             if (libc.errno() != libc.EINTR) return 0;
         }
-        if (status != 0) system.fail("the server ended with wait status {d} (a signal, or a message above)", .{status});
+        if (status != 0) system.fail(
+            "the server ended with wait status {d} (a signal, or a message above)",
+            .{status},
+        );
         return timeNs(usage.user) + timeNs(usage.system);
     }
 

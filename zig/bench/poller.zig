@@ -155,7 +155,10 @@ pub const Poller = struct {
 
     fn addEntry(self: *Poller, fd: c_int, interest: Interest) void {
         if (self.kind == .select and fd >= libc.fd_set.capacity) {
-            system.fail("select cannot watch descriptor {d}: its limit is {d}; use fewer --connections", .{ fd, libc.fd_set.capacity });
+            system.fail(
+                "select cannot watch descriptor {d}: its limit is {d}; use fewer --connections",
+                .{ fd, libc.fd_set.capacity },
+            );
         }
         const index: usize = @intCast(fd);
         while (self.place.items.len <= index) self.place.append(system.allocator, 0) catch

@@ -52,7 +52,10 @@ pub const Result = struct {
         const start = try std.fmt.bufPrint(
             buffer,
             "{s} {s} {d} B: {d:.0}/s, {d:.3} GB/s, {d} in {d:.3} s",
-            .{ result.mode, result.io, result.size, result.per_second, result.gbytes_per_second, result.messages, result.seconds },
+            .{
+                result.mode,              result.io,       result.size,    result.per_second,
+                result.gbytes_per_second, result.messages, result.seconds,
+            },
         );
         var length = start.len;
         if (result.rtt_ns) |rtt| length += (try std.fmt.bufPrint(
@@ -93,7 +96,13 @@ pub fn nsToSeconds(ns: u64) f64 {
 }
 
 test "a result prints as JSON that says what it must" {
-    var result: Result = .{ .mode = "stream", .io = "poll", .server_io = "poll", .size = 64, .connections = 1 };
+    var result: Result = .{
+        .mode = "stream",
+        .io = "poll",
+        .server_io = "poll",
+        .size = 64,
+        .connections = 1,
+    };
     result.setRate(10, 640, 1_000_000_000);
     var buffer: [2048]u8 = undefined;
     const text = try std.fmt.bufPrint(&buffer, "{f}", .{std.json.fmt(result, .{})});

@@ -74,7 +74,8 @@ const Server = struct {
     }
 
     fn serveOnThread(self: *Server, fd: c_int) void {
-        const job = system.allocator.create(Job) catch system.fail("start a thread: out of memory", .{});
+        const job = system.allocator.create(Job) catch
+            system.fail("start a thread: out of memory", .{});
         job.* = .{ .server = self, .fd = fd };
         _ = libc.pthread_detach(system.spawnThread(&Job.entry, job));
     }
@@ -171,7 +172,7 @@ fn transferOnce(options: *const Options, fd: c_int) bool {
     if (!recvAll(fd, std.mem.asBytes(&request)) or !request.valid()) return false;
     const message = system.allocBytes(options.size);
     defer system.allocator.free(message);
-    const buffer = system.allocBytes(if (options.recv_bytes == 0) options.size else options.recv_bytes);
+    const buffer = system.allocBytes(options.recvBytes());
     defer system.allocator.free(buffer);
 
     var sender: BlockingSender = .{ .fd = fd, .sender = .{
@@ -192,8 +193,8 @@ fn transferOnce(options: *const Options, fd: c_int) bool {
     while (receiver.step(fd) == .moved) {}
     if (thread) |running| _ = libc.pthread_join(running, null) else sender.runToEnd();
 
-    const verdict: transfer.Verdict = .{ .received = receiver.position, .first_bad = receiver.first_bad };
-    return receiver.left == 0 and sender.sender.left == 0 and sendAll(fd, std.mem.asBytes(&verdict));
+    if (receiver.left > 0 or sender.sender.left > 0) return false;
+    return sendAll(fd, std.mem.asBytes(&receiver.verdict()));
 }
 
 /// A sender on a blocking socket, to be run by itself or by a thread.

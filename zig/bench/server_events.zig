@@ -35,7 +35,7 @@ pub fn serve(options: *const Options, mode: ServerMode, listener: c_int) noretur
 
 fn bufferBytes(options: *const Options, mode: ServerMode) usize {
     if (mode == .echo) return server.echo_buffer_bytes;
-    return if (options.recv_bytes == 0) options.size else options.recv_bytes;
+    return options.recvBytes();
 }
 
 const Loop = struct {
@@ -84,8 +84,10 @@ const Loop = struct {
             },
         };
         const index: usize = @intCast(fd);
-        while (self.connections.items.len <= index) self.connections.append(system.allocator, null) catch
-            system.fail("serve descriptor {d}: out of memory", .{fd});
+        while (self.connections.items.len <= index) {
+            self.connections.append(system.allocator, null) catch
+                system.fail("serve descriptor {d}: out of memory", .{fd});
+        }
         self.connections.items[index] = connection;
     }
 
@@ -253,7 +255,7 @@ const Transfer = struct {
                 return if (sent == .blocked) .wait_writable else .wait_readable;
             }
             self.stage = .verdict;
-            self.verdict = .{ .received = self.receiver.position, .first_bad = self.receiver.first_bad };
+            self.verdict = self.receiver.verdict();
             return .go_on;
         }
         if (self.sender.left > 0) return .wait_writable;

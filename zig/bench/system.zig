@@ -147,7 +147,7 @@ pub fn raiseFdLimit() u64 {
 }
 
 /// Starts `entry(argument)` on a thread of its own.
-pub fn spawnThread(entry: *const fn (?*anyopaque) callconv(.c) ?*anyopaque, argument: ?*anyopaque) usize {
+pub fn spawnThread(entry: libc.ThreadEntry, argument: ?*anyopaque) usize {
     var thread: usize = 0;
     const code = libc.pthread_create(&thread, null, entry, argument);
     if (code != 0) fail("pthread_create: {s}", .{std.mem.span(libc.strerror(code))});
@@ -204,7 +204,8 @@ pub const Memory = struct { rss_kib: u64, pss_kib: u64 };
 
 pub fn memoryOf(pid: c_int) Memory {
     var path: [64]u8 = undefined;
-    const rollup = std.fmt.bufPrintSentinel(&path, "/proc/{d}/smaps_rollup", .{pid}, 0) catch unreachable;
+    const rollup = std.fmt.bufPrintSentinel(&path, "/proc/{d}/smaps_rollup", .{pid}, 0) catch
+        unreachable; // 64 bytes hold any pid
     return .{
         .rss_kib = procValueKib(rollup, "Rss"),
         .pss_kib = procValueKib(rollup, "Pss"),

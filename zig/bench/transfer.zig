@@ -99,6 +99,10 @@ pub const Receiver = struct {
     first_bad: u64 = Verdict.all_right,
     buffer: []u8,
 
+    pub fn verdict(self: *const Receiver) Verdict {
+        return .{ .received = self.position, .first_bad = self.first_bad };
+    }
+
     pub fn step(self: *Receiver, fd: c_int) Step {
         if (self.left == 0) return .done;
         const wanted: usize = @intCast(@min(self.buffer.len, self.left));
@@ -138,8 +142,18 @@ test "a stream through a socket pair arrives whole, and a changed seed is notice
         try std.testing.expectEqual(0, libc.socketpair(libc.AF_UNIX, libc.SOCK_STREAM, 0, &fds));
         var message: [100]u8 = undefined;
         var buffer: [33]u8 = undefined;
-        var sender: Sender = .{ .left = 1050, .seed = pattern.seed_to_server, .checksum = true, .message = &message };
-        var receiver: Receiver = .{ .left = 1050, .seed = receiver_seed, .checksum = true, .buffer = &buffer };
+        var sender: Sender = .{
+            .left = 1050,
+            .seed = pattern.seed_to_server,
+            .checksum = true,
+            .message = &message,
+        };
+        var receiver: Receiver = .{
+            .left = 1050,
+            .seed = receiver_seed,
+            .checksum = true,
+            .buffer = &buffer,
+        };
         while (sender.step(fds[0]) == .moved) {}
         while (receiver.step(fds[1]) == .moved) {}
         try std.testing.expectEqual(1050, receiver.position);
