@@ -72,7 +72,8 @@ pub const recall_timeout_ns = 50 * 1_000_000;
 
 /// A blocked producer whose full ring does not move for this long goes on over kernel TCP, whose
 /// buffers are larger: programs that rely on them must not deadlock.
-pub const full_ring_spill_ns = 10 * 1_000_000;
+/// (Long enough that a reader who merely lost its core for some time slices does not cause it.)
+pub const full_ring_spill_ns = 60 * 1_000_000;
 
 /// A producer looks at the kernel socket (RDHUP, ERR) when its last look is older than this: the
 /// kernel, not shared memory, says who is alive.

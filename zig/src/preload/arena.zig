@@ -6,6 +6,7 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
+const control = @import("control.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const links = @import("links.zig");
@@ -23,7 +24,9 @@ pub const Arena = struct {
     /// Small number, unique in this process, for the doorbell table.
     index: u16,
     id: u64,
+    /// Listener group, a number of the monitor we spoke to in `session`.
     group: u32,
+    session: u32,
     /// 0: we are the client; 1: the server.
     side: u1,
     /// Our own link number on our side.
@@ -111,6 +114,7 @@ pub fn add(message: *const @import("../protocol.zig").Arena, memfd: i32) ?*Arena
         .index = next_index,
         .id = message.arena_id,
         .group = message.group,
+        .session = control.session,
         .side = @intCast(message.side & 1),
         .my_link = @truncate(message.link),
         .needs_link = false,

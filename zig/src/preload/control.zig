@@ -33,6 +33,8 @@ var registry: ?*const layout.Registry = null;
 var process_index: u32 = 0;
 var seen_seq: u64 = 0;
 var retry_at: u64 = 0;
+/// The absence of a monitor is told once, not at every attempt.
+var told_absent = false;
 var netns: u64 = 0;
 /// This process is a forked child, and the session in which it joined its parent's group.
 var forked = false;
@@ -98,14 +100,19 @@ fn open() bool {
     const line = sys.ownFd(sys.call(.socket, .{ sys.AF_UNIX, kind, 0 })) orelse return false;
     if (!connectTo(line)) {
         sys.close(line);
+        if (!told_absent) log.info("no monitor answers; connections stay on kernel TCP until one does", .{});
+        told_absent = true;
         return false;
     }
+    told_absent = false;
     fd = line;
     hello_sent = false;
     session += 1;
     retry_at = 0;
     links.watch(line, 0);
-    log.debug("line to the monitor at {s} open", .{path_buffer[0..path_len]});
+    log.info("line to the monitor open, control socket {s}", .{
+        if (path_len > 0) path_buffer[0..path_len] else "by default",
+    });
     return true;
 }
 
@@ -270,10 +277,15 @@ fn handleArena(p: *packet.Received) void {
 // ---------------------------------------------------------------------------------------------
 // Asking
 
+/// The monitor wants no new offers.
+pub fn isDraining() bool {
+    const r = registry orelse return false;
+    return @atomicLoad(u32, &r.header.flags, .acquire) & layout.registry_flag_draining != 0;
+}
+
 /// The listener group at this address, by the registry; 0: none, null: not known yet.
 pub fn lookup(server: *const layout.Endpoint) ?u32 {
     const r = registry orelse return null;
-    if (r.header.flags & layout.registry_flag_draining != 0) return 0;
     for (0..8) |_| {
         const before = @atomicLoad(u64, &r.header.listeners_seq, .acquire);
         if (before & 1 != 0) continue;

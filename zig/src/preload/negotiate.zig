@@ -51,6 +51,7 @@ fn clientStep(c: *Conn) void {
     if (c.end.peer.port == 0 and !readAddresses(c)) return later(c, .undecided);
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     if (!control.ensure()) return later(c, .no_monitor);
+    if (control.isDraining()) return later(c, .disabled);
     const group = control.lookup(&c.end.peer) orelse return soon(c, .arena_pending);
     if (group == 0) return later(c, .no_listener);
     const tuple: layout.Tuple = .{ .client = c.end.local, .server = c.end.peer };
@@ -61,7 +62,9 @@ fn clientStep(c: *Conn) void {
         defer guard.unlock();
         var at = arena_module.first;
         while (at) |a| : (at = a.next) {
-            if (a.side != 0 or a.group != group or a.dead or a.needs_link) continue;
+            // Group numbers mean something only to the monitor that gave them.
+            if (a.side != 0 or a.group != group or a.session != control.session) continue;
+            if (a.dead or a.needs_link) continue;
             have_any = true;
             const index = arena_module.claim(a, &tuple) orelse continue;
             if (offer(c, a, index, &tuple)) break;

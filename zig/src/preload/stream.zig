@@ -422,6 +422,7 @@ fn enter(c: *Conn, s: *conn_module.Sender) bool {
     if (c.shutWrite() or !negotiate.adoptionSeen(c)) return false;
     if (!s.enter(c.kernel())) return false;
     ends.count("moves_to_ring");
+    if (c.end.reason == @intFromEnum(Reason.ring_full)) c.setReason(.none);
     interest.carrierChanged(c);
     return true;
 }
