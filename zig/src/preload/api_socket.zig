@@ -62,7 +62,7 @@ fn accepted(listener_fd: c_int, fd: c_int, flags: c_int) c_int {
     if (listeners.find(listener_fd) == null) return fd;
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
-    control.poll();
+    control.checkLine();
     _ = conn_module.track(fd, .server, flags & sys.SOCK_NONBLOCK != 0);
     return fd;
 }
@@ -79,6 +79,7 @@ pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_i
     _ = target;
     const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return result;
     if (protocol != sys.IPPROTO_TCP) return result;
+    control.checkLine();
     _ = control.ensure();
     _ = conn_module.track(fd, .client, false);
     return result;

@@ -173,6 +173,18 @@ pub inline fn poll() void {
     process();
 }
 
+/// A dead monitor's registry looks alive for ever, so the line itself is looked at where connections
+/// begin (connect, listen, accept) and in every sleep.
+pub fn checkLine() void {
+    const line = @atomicLoad(i32, &fd, .monotonic);
+    if (line < 0) return;
+    var byte: u8 = 0;
+    const flags = sys.MSG_PEEK | sys.MSG_DONTWAIT;
+    const n = sys.call(.recvfrom, .{ line, &byte, 1, flags, 0, 0 });
+    if (n == sys.neg(.AGAIN)) return;
+    process();
+}
+
 /// Reads what the monitor and, over their channels, peers have sent.
 pub fn process() void {
     {
@@ -332,7 +344,12 @@ pub fn requestArena(group: u32, more: bool) Reason {
         .group = group,
         .slots_wanted = @min(slots, constants.arena_slots_max),
     };
-    if (packet.send(fd, .connect, ask, &.{}) < 0) return .no_monitor;
+    const sent = packet.send(fd, .connect, ask, &.{});
+    if (sent == sys.neg(.AGAIN)) return .undecided; // the monitor is busy: at a later call
+    if (sent < 0) {
+        closeLine();
+        return .no_monitor;
+    }
     entry.session = session;
     entry.reason = .arena_pending;
     return .arena_pending;

@@ -67,6 +67,7 @@ pub inline fn ensureRegistered(l: *Listener) void {
 }
 
 noinline fn register(l: *Listener) void {
+    control.checkLine();
     if (!control.ensure()) {
         l.reason = .no_monitor;
         return;
