@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 2693556047955048578n;
+export const layoutHash = 2729220865159659884n;
 
 export const structs = {
   Endpoint: {
@@ -131,6 +131,8 @@ export const structs = {
       opened_ns: { offset: 312, type: "u64" },
       local: { offset: 320, type: "Endpoint" },
       peer: { offset: 344, type: "Endpoint" },
+      holder_pids: { offset: 368, type: "array", of: "u32", count: 7 },
+      holders_crowded: { offset: 396, type: "u32" },
     },
   },
   Header: {

@@ -261,7 +261,7 @@ export const passesThrough: readonly PassesThrough[] = [
   },
   {
     because: "runs the library's fork handlers (pthread_atfork), which do what is needed",
-    names: ["fork", "__fork", "__libc_fork", "forkpty", "daemon", "pthread_atfork"],
+    names: ["forkpty", "daemon", "pthread_atfork"],
   },
   {
     because: "only the registration of handlers",
@@ -321,7 +321,7 @@ export const passesThrough: readonly PassesThrough[] = [
   {
     because: "known gap: a process made without fork handlers must not use the library's " +
       "connections (docs/COMPATIBILITY.md)",
-    names: ["_Fork", "vfork", "__vfork", "clone", "__clone", "__clone3"],
+    names: ["vfork", "__vfork", "clone", "__clone", "__clone3"],
   },
   {
     because: "known gap: starts a program without looking at inherited connections",

@@ -106,6 +106,8 @@ fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.
             .optimize = optimize,
             .link_libc = true,
         }),
+        // The preload library's thread-local variables and inline assembly need it.
+        .use_llvm = true,
     });
     const run_unit = b.addRunArtifact(unit);
     // Run and count again when nothing changed: a cached run reports no tests.

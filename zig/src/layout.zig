@@ -378,7 +378,11 @@ pub const End = extern struct {
     opened_ns: u64,
     local: Endpoint,
     peer: Endpoint,
-    pad: [18]u64,
+    /// Process ids of those that hold it, so that a block can be taken back from the dead
+    /// (preload/holders.zig); not zero in `holders_crowded`: there are more than fit.
+    holder_pids: [7]u32,
+    holders_crowded: u32,
+    pad: [14]u64,
 };
 
 pub const EndTable = extern struct {

@@ -13,6 +13,9 @@ test {
     _ = @import("ffi/socket.zig");
     _ = @import("ffi/status.zig");
     _ = @import("carrier/carrier.zig");
+    _ = @import("preload/ends.zig");
+    _ = @import("preload/holders.zig");
+    _ = @import("preload/lock.zig");
     _ = @import("sim/checker_test.zig");
     _ = @import("sim/visited.zig");
 }

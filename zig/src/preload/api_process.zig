@@ -9,6 +9,7 @@ const api_wait = @import("api_wait.zig");
 const conn_module = @import("conn.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
+const fork_module = @import("fork.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const signals = @import("signals.zig");
@@ -189,6 +190,27 @@ pub fn siginterrupt(number: c_int, interrupts: c_int) callconv(.c) c_int {
     if (result != 0) return result;
     if (interrupts != 0) action.flags &= ~@as(c_int, SA_RESTART) else action.flags |= SA_RESTART;
     return sigaction(number, &action, null);
+}
+
+// -- further processes -------------------------------------------------------------------------------
+
+pub fn fork() callconv(.c) c_int {
+    return forked(real.get("fork", @TypeOf(fork))());
+}
+
+pub const __fork = fork;
+pub const __libc_fork = fork;
+
+fn forked(result: c_int) c_int {
+    const saved = sys.errno().*;
+    fork_module.finished(result);
+    sys.errno().* = saved;
+    return result;
+}
+
+/// Async-signal-safe and without handlers, ours included: so ours are run here.
+pub fn _Fork() callconv(.c) c_int {
+    return fork_module.around(real.get("_Fork", @TypeOf(_Fork)));
 }
 
 // -- the end -----------------------------------------------------------------------------------------

@@ -1,18 +1,12 @@
-//! Start-up and fork. The constructor only reads the environment, finds a few libc objects and says
+//! Start-up. The constructor only reads the environment, finds a few libc objects and says
 //! hello to the monitor; everything works, as plain TCP, before it has run.
 
 const std = @import("std");
-const addr = @import("addr.zig");
-const arena = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn = @import("conn.zig");
 const control = @import("control.zig");
-const diag = @import("diag.zig");
-const ends = @import("ends.zig");
-const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
-const links = @import("links.zig");
-const listeners = @import("listeners.zig");
+const fork = @import("fork.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const process = @import("process.zig");
@@ -41,7 +35,7 @@ pub fn constructor() callconv(.c) void {
         if (size != null and size.?.* > 0) spin.rseq_offset = offset.*;
     }
     spin.cpus = allowedCpus();
-    registerFork();
+    fork.registerHandlers();
     control.startupPing();
 }
 
@@ -73,52 +67,4 @@ fn allowedCpus() u32 {
     var count: u32 = 0;
     for (mask) |word| count += @popCount(word);
     return count;
-}
-
-// ---------------------------------------------------------------------------------------------
-// fork
-
-fn registerFork() void {
-    const Handler = *const fn () callconv(.c) void;
-    if (real.find("__register_atfork")) |address| {
-        const register: *const fn (Handler, Handler, Handler, ?*anyopaque) callconv(.c) c_int =
-            @ptrCast(@alignCast(address));
-        _ = register(&beforeFork, &afterForkParent, &afterForkChild, null);
-    } else if (real.find("pthread_atfork")) |address| {
-        const register: *const fn (Handler, Handler, Handler) callconv(.c) c_int = @ptrCast(@alignCast(address));
-        _ = register(&beforeFork, &afterForkParent, &afterForkChild);
-    }
-}
-
-/// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
-/// sent over channels so far is known to both.
-fn beforeFork() callconv(.c) void {
-    epoll.beforeFork();
-    guards[0] = arena.mutex.lock();
-    guards[1] = links.mutex.lock();
-    if (guards[1].ok()) links.drain(null);
-    conn.beforeFork();
-}
-
-var guards: [2]lock.Mutex.Guard = @splat(.{ .mutex = null });
-
-fn afterForkParent() callconv(.c) void {
-    guards[1].unlock();
-    guards[0].unlock();
-}
-
-fn afterForkChild() callconv(.c) void {
-    const saved = sys.errno().*;
-    defer sys.errno().* = saved;
-    process.noteSelf();
-    lock.forgetNames();
-    arena.mutex = .{};
-    control.afterForkChild();
-    links.afterForkChild();
-    waiters.afterForkChild();
-    listeners.afterForkChild();
-    diag.afterForkChild();
-    ends.afterForkChild();
-    epoll.afterForkChild();
-    conn.afterForkChild();
 }

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const process = @import("process.zig");
 const sys = @import("sys.zig");
 
 const waiters_bit: u64 = 1 << 63;
@@ -33,12 +34,13 @@ pub inline fn isSingleThreaded() bool {
 }
 
 fn threadName() u64 {
-    if (name_cache == 0) {
-        const pid: u64 = @intCast(sys.call(.getpid, .{}));
-        const tid: u64 = @intCast(sys.call(.gettid, .{}));
-        name_cache = pid << 32 | tid;
-    }
-    return name_cache;
+    if (name_cache != 0) return name_cache;
+    const pid: u64 = process.id();
+    const tid: u64 = @intCast(sys.call(.gettid, .{}));
+    const name = pid << 32 | tid;
+    // A child of vfork runs on its parent's thread-local variables.
+    if (!process.inVforkChild()) name_cache = name;
+    return name;
 }
 
 pub const Held = enum {
@@ -124,14 +126,23 @@ fn lowHalf(word: *const u64) *const u32 {
     return @ptrCast(word);
 }
 
-/// A lock of this process alone, for slow paths.
+/// A lock of this process alone, for slow paths. In a forked child every one is free: a holder that
+/// names another process is a thread of the parent, which does not exist here.
 pub const Mutex = struct {
     word: u64 = 0,
 
     pub fn lock(mutex: *Mutex) Guard {
+        mutex.forgetParent();
         const held = acquire(&mutex.word, true) orelse return .{ .mutex = null };
         _ = held;
         return .{ .mutex = mutex };
+    }
+
+    fn forgetParent(mutex: *Mutex) void {
+        const now = @atomicLoad(u64, &mutex.word, .monotonic);
+        if (now == 0 or (now & ~waiters_bit) >> 32 == threadName() >> 32) return;
+        // Relaxed: that thread's writes came to us by fork.
+        _ = @cmpxchgStrong(u64, &mutex.word, now, 0, .monotonic, .monotonic);
     }
 
     /// Null mutex: the thread already holds it further down its stack (signal handler); `ok` is
@@ -160,4 +171,20 @@ test "a lock is taken once and its own thread notices" {
 test "a dead owner's lock is taken over" {
     var word: u64 = (@as(u64, 0x7ffffff0) << 32) | 0x7ffffff0;
     try std.testing.expect(acquire(&word, true) != null);
+}
+
+test "a mutex that a thread of the parent held at fork is free in the child" {
+    const parent: u64 = @intCast(sys.call(.getppid, .{})); // alive: nobody can think that it died
+    var mutex: Mutex = .{ .word = parent << 32 | parent };
+    const guard = mutex.lock();
+    try std.testing.expect(guard.ok());
+    guard.unlock();
+    try std.testing.expectEqual(0, mutex.word);
+}
+
+test "a mutex is not given to its own thread twice" {
+    var mutex: Mutex = .{};
+    const guard = mutex.lock();
+    defer guard.unlock();
+    try std.testing.expect(!mutex.lock().ok());
 }

@@ -10,6 +10,11 @@ pub fn noteSelf() void {
     self = @intCast(sys.call(.getpid, .{}));
 }
 
+/// This process, or the parent whose memory a vfork child runs on.
+pub fn id() u32 {
+    return @intCast(if (self != 0) self else sys.call(.getpid, .{}));
+}
+
 /// A system call: for the uncommon paths only.
 pub fn inVforkChild() bool {
     return self != 0 and sys.call(.getpid, .{}) != self;

@@ -1,0 +1,129 @@
+//! fork: both processes hold every connection afterwards, and the child gets a consistent copy of
+//! the tables with everything that is the parent's alone taken out.
+//!
+//! The handlers run by libc's pthread_atfork, so fork inside libc (daemon, forkpty) is seen too. The
+//! calls are intercepted besides: only their result says that there is no child, and `_Fork` runs no
+//! handlers.
+
+const std = @import("std");
+const arena = @import("arena.zig");
+const conn = @import("conn.zig");
+const control = @import("control.zig");
+const diag = @import("diag.zig");
+const ends = @import("ends.zig");
+const epoll = @import("epoll.zig");
+const fds = @import("fds.zig");
+const holders = @import("holders.zig");
+const layout = @import("../layout.zig");
+const links = @import("links.zig");
+const listeners = @import("listeners.zig");
+const lock = @import("lock.zig");
+const process = @import("process.zig");
+const real = @import("real.zig");
+const sys = @import("sys.zig");
+const waiters = @import("waiters.zig");
+
+pub fn registerHandlers() void {
+    const Handler = *const fn () callconv(.c) void;
+    if (real.find("__register_atfork")) |address| {
+        const register: *const fn (Handler, Handler, Handler, ?*anyopaque) callconv(.c) c_int =
+            @ptrCast(@alignCast(address));
+        _ = register(&before, &inParent, &inChild, null);
+    } else if (real.find("pthread_atfork")) |address| {
+        const register: *const fn (Handler, Handler, Handler) callconv(.c) c_int = @ptrCast(@alignCast(address));
+        _ = register(&before, &inParent, &inChild);
+    } else return;
+    registered = true;
+}
+
+var registered = false;
+/// Held from `before` to `inParent`; the forking thread's, as the two below.
+var guards: [2]lock.Mutex.Guard = @splat(.{ .mutex = null });
+/// Under which the child finds its places reserved (holders.zig).
+var forking_thread: u32 = 0;
+
+/// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
+/// sent over channels so far is known to both.
+fn before() callconv(.c) void {
+    epoll.beforeFork();
+    guards[0] = arena.mutex.lock();
+    guards[1] = links.mutex.lock();
+    if (guards[1].ok()) links.drain(null);
+    conn.beforeFork();
+    forking_thread = threadId();
+    var held = Held{};
+    while (held.next()) |end| holders.reserve(end, forking_thread);
+}
+
+fn inParent() callconv(.c) void {
+    const second = guards[1];
+    const first = guards[0];
+    second.unlock();
+    first.unlock();
+}
+
+fn inChild() callconv(.c) void {
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    process.noteSelf();
+    lock.forgetNames();
+    var held = Held{};
+    while (held.next()) |end| holders.claim(end, forking_thread, process.id());
+    control.afterForkChild();
+    links.afterForkChild();
+    waiters.afterForkChild();
+    listeners.afterForkChild();
+    diag.afterForkChild();
+    ends.afterForkChild();
+    epoll.afterForkChild();
+    conn.afterForkChild();
+}
+
+/// What the parent learns from the call's result: the child's number, or that there is none.
+pub fn finished(result: c_int) void {
+    if (result == 0 or !registered) return;
+    const thread = threadId();
+    var held = Held{};
+    while (held.next()) |end| {
+        if (result > 0) {
+            holders.claim(end, thread, @intCast(result));
+        } else if (holders.cancel(end, thread)) {
+            _ = @atomicRmw(u32, &end.holders, .Sub, 1, .acq_rel);
+        }
+    }
+}
+
+/// For a fork that runs no handlers.
+pub fn around(call: *const fn () callconv(.c) c_int) c_int {
+    if (!registered) return call();
+    before();
+    const result = call();
+    if (result == 0) {
+        inChild();
+        return 0;
+    }
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    inParent();
+    finished(result);
+    return result;
+}
+
+fn threadId() u32 {
+    return @intCast(sys.call(.gettid, .{}));
+}
+
+/// The end blocks of this process's connections.
+const Held = struct {
+    fd: c_int = 0,
+
+    fn next(held: *Held) ?*layout.End {
+        while (held.fd < fds.used) {
+            const fd = held.fd;
+            held.fd += 1;
+            const c = conn.find(fd) orelse continue;
+            if (c.fd == fd) return c.end;
+        }
+        return null;
+    }
+};
