@@ -10,7 +10,6 @@ import {
   freePort,
   type Lab,
   labTest,
-  library,
   preloadedTest,
   Script,
   sdbench,
@@ -139,22 +138,23 @@ for (
     if (Deno.uid() !== 0) return;
     await Deno.chmod(lab.dir, 0o755);
     await lab.startMonitor();
-    // Copies, since other users may not be able to read where this checkout is.
-    await Deno.copyFile(library, lab.path("libsd.so"));
+    // A copy, since other users may not be able to read where this checkout is.
     await Deno.copyFile(sdbench, lab.path("sdbench"));
-    const env = { LD_PRELOAD: lab.path("libsd.so"), SOCKSDIRECT_CTL_SOCKET: lab.socket };
     const as = (uid: number, ...words: string[]) => [
       ...["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"],
       ...[lab.path("sdbench"), ...words],
     ];
     const port = freePort();
     const server = lab.start(as(serverUid, "server", "--mode", "echo", "--port", `${port}`), {
-      env,
+      preload: true,
       name: "server",
     });
     await waitForPort(port, server);
     const words = ["client", "--mode", "rtt", "--count", "50000", "--port", `${port}`, "--json"];
-    const { stdout } = await lab.run(as(clientUid, ...words), { env, name: "client" });
+    const { stdout } = await lab.run(as(clientUid, ...words), {
+      preload: true,
+      name: "client",
+    });
     assertEquals(JSON.parse(stdout).messages, 50_000);
     const { ringBytes, tcpBytes, closedByReason } = trafficOf(await lab.monitor.totals());
     if (reasons.length === 0) return assert(ringBytes > 0.9 * (ringBytes + tcpBytes));

@@ -35,6 +35,7 @@ export class Lab {
   readonly #programs: Program[] = [];
   readonly #silent: Program[] = [];
   #monitor?: Monitor;
+  #libraryCopied = false;
 
   private constructor(readonly dir: string) {
     this.socket = `${dir}/control.sock`;
@@ -57,6 +58,14 @@ export class Lab {
     const complaints = await lab.#close();
     if (failure !== undefined) throw lab.#explained(failure);
     if (complaints.length > 0) throw new AssertionError(complaints.join("; "));
+  }
+
+  /** A copy, so that a build during the test does not change the code of running programs. */
+  get library(): string {
+    const copy = this.path("libsd.so");
+    if (!this.#libraryCopied) Deno.copyFileSync(library, copy);
+    this.#libraryCopied = true;
+    return copy;
   }
 
   path(name: string): string {
@@ -107,7 +116,7 @@ export class Lab {
       PYTHONDONTWRITEBYTECODE: "1",
     };
     if (options.preload) {
-      environment.LD_PRELOAD = library;
+      environment.LD_PRELOAD = this.library;
       environment.SOCKSDIRECT_CTL_SOCKET = options.controlSocket ?? this.socket;
     }
     return { ...environment, ...options.env };
