@@ -169,10 +169,11 @@ pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) cal
     return result;
 }
 
-/// BSD semantics: interrupted calls restart, so the handler needs no wrapper.
+/// BSD semantics: interrupted calls restart.
 pub fn signal(number: c_int, handler: usize) callconv(.c) usize {
     const before = signals.originalOf(number);
-    const result = real.get("signal", @TypeOf(signal))(number, handler);
+    const install = signals.wrapped(number, handler, SA_RESTART);
+    const result = real.get("signal", @TypeOf(signal))(number, install);
     return signals.unwrapped(number, result, before);
 }
 

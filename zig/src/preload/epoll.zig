@@ -29,6 +29,7 @@ const interest = @import("interest.zig");
 const links = @import("links.zig");
 const lock = @import("lock.zig");
 const readiness = @import("readiness.zig");
+const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
@@ -197,6 +198,7 @@ fn waitAwake(w: Wait) isize {
 
 fn waitUntil(w: Wait) isize {
     const deadline = if (w.timeout_ns) |ns| sys.nowNs() +| ns else 0;
+    const since = signals.countAll();
     var spun = false;
     while (true) {
         const found = look(w);
@@ -213,8 +215,9 @@ fn waitUntil(w: Wait) isize {
             if (now >= deadline) return 0;
             left = deadline - now;
         }
-        const n = sleepOnce(w, left);
+        const n = sleepOnce(w, left, since);
         if (n != 0) return n;
+        if (signals.countAll() != since) return sys.neg(.INTR);
     }
 }
 
@@ -325,7 +328,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
 }
 
 /// Arms everything, looks again, sleeps in the kernel. Events, 0 = look again, negative errno.
-fn sleepOnce(w: Wait, left: ?u64) isize {
+fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
     const e = w.e;
     var timeout = left;
     {
@@ -343,7 +346,9 @@ fn sleepOnce(w: Wait, left: ?u64) isize {
     }
     ends.count("sleeps");
     const start = clock.ticks();
-    const raw = kernelWaitRaw(w, w.events, timeout);
+    signals.sleepOn(if (e.waiter) |waiter| waiter.local else -1);
+    const raw = if (signals.countAll() == since) kernelWaitRaw(w, w.events, timeout) else sys.neg(.INTR);
+    signals.sleepOn(-1);
     const guard = e.mutex.lock();
     defer guard.unlock();
     const n = filter(w, w.events, raw);

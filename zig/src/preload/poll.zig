@@ -17,6 +17,7 @@ const fds = @import("fds.zig");
 const readiness = @import("readiness.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
+const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
@@ -89,6 +90,7 @@ const Armed = struct {
 
 fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
     const deadline = if (call.timeout_ns) |ns| sys.nowNs() +| ns else 0;
+    const since = signals.countAll();
     var spun = false;
     while (true) {
         const ready = lookRings(call.polled);
@@ -109,7 +111,7 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
             if (at >= deadline) return lookKernel(call, copy);
             left = deadline - at;
         }
-        const result = sleepOnce(call, copy, armed, left);
+        const result = sleepOnce(call, copy, armed, left, since);
         if (result != 0) return result;
     }
 }
@@ -224,7 +226,7 @@ fn anyRing(polled: []const PollFd) bool {
 }
 
 /// Arms every ring, looks again, sleeps. Ready entries, 0 = look again, negative errno.
-fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
+fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32) isize {
     const w = waiters.take();
     defer if (w) |waiter| waiters.give(waiter);
     var sound = w != null;
@@ -246,7 +248,14 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
     if (!sound) timeout = @min(timeout orelse bounded_ns, bounded_ns);
     ends.count("sleeps");
     const start = clock.ticks();
+    signals.sleepOn(if (w) |waiter| waiter.local else -1);
+    defer signals.sleepOn(-1);
+    if (signals.countAll() != since) return sys.neg(.INTR);
     const result = sys.poll(copy[0 .. n + extra], timeout, call.mask);
+    if (signals.countAll() != since and result >= 0) {
+        const found = mergeCopy(call.polled, copy);
+        return if (found > 0) found else sys.neg(.INTR);
+    }
     if (firstRing(call.polled)) |c| c.spin.slept(clock.toNs(clock.ticks() -% start));
     if (result < 0) return result;
     if (w != null) waiters.afterSleep(copy[n..][0..extra]);

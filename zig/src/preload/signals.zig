@@ -1,33 +1,55 @@
-//! Signals and sleeping. A plain recv that is interrupted by a handler installed with SA_RESTART
-//! goes on by itself, one interrupted by a handler without it fails with EINTR; poll, which we sleep
-//! in, always fails with EINTR, and a handler may run while we spin, where nothing fails at all.
+//! Signals and sleeping. A call that waits must end with EINTR when a handler ran in its thread while
+//! it waited (poll and epoll always; recv and send unless the handler was installed with
+//! SA_RESTART). We wait in two ways of which only one is a system call: a handler may run while we
+//! spin, or just before the poll we sleep in.
 //!
-//! So handlers installed without SA_RESTART are wrapped: the wrapper counts, rings whoever sleeps
-//! (its bell makes the poll return even if the signal came just before it), and calls the handler.
-//! A wait that finds the count changed ends with EINTR; any other interruption goes back to sleep.
+//! So handlers are wrapped: the wrapper counts in its own thread, rings the bell that this thread
+//! sleeps on (the poll then returns even if the signal came a moment before it), and calls the
+//! handler. A wait that finds the count changed ends with EINTR. The application sees its own
+//! handlers when it asks.
 
 const std = @import("std");
 const sys = @import("sys.zig");
-const waiters = @import("waiters.zig");
 
 const SA_RESTART: u64 = 0x10000000;
 const signals_max = 65;
 
-/// Handlers without SA_RESTART that have run in this process.
-var interruptions: u64 = 0;
-/// The application's handlers behind the wrapper.
+/// The application's handlers behind the wrapper; bit n of `restarting`: signal n has SA_RESTART.
 var originals: [signals_max]usize = @splat(0);
+var restarting: [signals_max]bool = @splat(false);
 
-pub fn count() u64 {
-    return @atomicLoad(u64, &interruptions, .acquire);
+/// Handlers that have run in a thread.
+const Counts = struct { all: u32 = 0, interrupting: u32 = 0 };
+threadlocal var counts: Counts = .{};
+/// The local bell (eventfd) that this thread is asleep on, or about to be; -1: none.
+threadlocal var sleeping_on: i32 = -1;
+
+/// For poll and epoll: any handler interrupts.
+pub fn countAll() u32 {
+    return @as(*volatile u32, &counts.all).*;
+}
+
+/// For calls that Linux restarts.
+pub fn countInterrupting() u32 {
+    return @as(*volatile u32, &counts.interrupting).*;
+}
+
+/// Around a sleep: what the wrapper has to ring. Look at the count after this, before sleeping.
+pub fn sleepOn(bell: i32) void {
+    @as(*volatile i32, &sleeping_on).* = bell;
 }
 
 fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) void {
-    _ = @atomicRmw(u64, &interruptions, .Add, 1, .acq_rel);
-    const saved = sys.errno().*;
-    waiters.kickSleeping();
-    sys.errno().* = saved;
-    const original = @atomicLoad(usize, &originals[@intCast(number)], .acquire);
+    const index: usize = @intCast(number);
+    counts.all +%= 1;
+    if (!@atomicLoad(bool, &restarting[index], .monotonic)) counts.interrupting +%= 1;
+    if (sleeping_on >= 0) {
+        const saved = sys.errno().*;
+        const one: u64 = 1;
+        _ = sys.call(.write, .{ sleeping_on, &one, 8 });
+        sys.errno().* = saved;
+    }
+    const original = @atomicLoad(usize, &originals[index], .acquire);
     if (original <= 1) return;
     const handler: *const fn (c_int, ?*anyopaque, ?*anyopaque) callconv(.c) void = @ptrFromInt(original);
     handler(number, info, context);
@@ -37,13 +59,16 @@ fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) 
 pub fn wrapped(number: c_int, handler: usize, flags: u64) usize {
     if (number < 1 or number >= signals_max) return handler;
     const is_handler = handler > 1; // SIG_DFL 0, SIG_IGN 1
-    if (!is_handler or flags & SA_RESTART != 0) return handler;
+    if (!is_handler) return handler;
+    const index: usize = @intCast(number);
+    @atomicStore(bool, &restarting[index], flags & SA_RESTART != 0, .monotonic);
     if (handler == @intFromPtr(&wrapper)) return handler;
-    @atomicStore(usize, &originals[@intCast(number)], handler, .release);
+    @atomicStore(usize, &originals[index], handler, .release);
     return @intFromPtr(&wrapper);
 }
 
-/// What the application may see of an installed handler.
+/// What the application may see of an installed handler; `original_before` was `originalOf` before
+/// the call that changed it.
 pub fn unwrapped(number: c_int, handler: usize, original_before: usize) usize {
     _ = number;
     return if (handler == @intFromPtr(&wrapper)) original_before else handler;
@@ -54,15 +79,17 @@ pub fn originalOf(number: c_int) usize {
     return @atomicLoad(usize, &originals[@intCast(number)], .acquire);
 }
 
-/// ppoll for a call that Linux would restart: -EINTR only if a handler without SA_RESTART has run
-/// since `since` (a value of `count`).
-pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u64) isize {
+/// ppoll for a call that Linux restarts: -EINTR only if an interrupting handler has run in this
+/// thread since `since` (a value of `countInterrupting`). `bell`: our local one, among `fds`; or -1.
+pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, bell: i32) isize {
     const deadline = if (timeout_ns) |ns| sys.nowNs() +| ns else 0;
     var left = timeout_ns;
+    sleepOn(bell);
+    defer sleepOn(-1);
     while (true) {
-        if (count() != since) return sys.neg(.INTR);
+        if (countInterrupting() != since) return sys.neg(.INTR);
         const n = sys.poll(fds, left, null);
-        if (count() != since) return sys.neg(.INTR);
+        if (countInterrupting() != since) return sys.neg(.INTR);
         if (n != sys.neg(.INTR)) return n;
         if (timeout_ns != null) {
             const now = sys.nowNs();
@@ -72,11 +99,29 @@ pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u64) isize {
     }
 }
 
-test "only handlers without SA_RESTART are wrapped, and the application sees its own" {
+test "handlers are wrapped, and the application sees its own" {
     const handler: usize = 0x1234560;
-    try std.testing.expectEqual(handler, wrapped(10, handler, SA_RESTART));
     try std.testing.expectEqual(1, wrapped(10, 1, 0));
     const installed = wrapped(10, handler, 0);
     try std.testing.expect(installed != handler);
     try std.testing.expectEqual(handler, unwrapped(10, installed, originalOf(10)));
+}
+
+var test_runs: u32 = 0;
+
+fn testHandler() callconv(.c) void {
+    test_runs += 1;
+}
+
+test "only a handler without SA_RESTART counts as interrupting" {
+    const all = countAll();
+    const interrupting = countInterrupting();
+    _ = wrapped(12, @intFromPtr(&testHandler), SA_RESTART);
+    wrapper(12, null, null);
+    try std.testing.expectEqual(interrupting, countInterrupting());
+    _ = wrapped(12, @intFromPtr(&testHandler), 0);
+    wrapper(12, null, null);
+    try std.testing.expectEqual(interrupting +% 1, countInterrupting());
+    try std.testing.expectEqual(all +% 2, countAll());
+    try std.testing.expectEqual(2, test_runs);
 }

@@ -29,7 +29,7 @@ const poll_set_max = 40;
 
 /// Until `need` bytes may be there, the stream ends or patience does.
 pub fn untilReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
-    const since = attempt.interruptions;
+    const since = attempt.interruptions.?;
     if (!c.isAttached()) {
         const events = sys.POLLIN | sys.POLLRDHUP;
         return sleepUndecided(c, events, c.receive_timeout_ns, &attempt.deadline, since);
@@ -66,7 +66,7 @@ fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
     const events = sys.POLLIN | sys.POLLRDHUP | sys.POLLPRI;
-    const result = nap.sleep(c, events, timeout, attempt.interruptions);
+    const result = nap.sleep(c, events, timeout, attempt.interruptions.?);
     if (nap.socket_events != 0) attempt.kernel_look = true;
     c.spin.slept(nap.slept_ns);
     return result;
@@ -87,7 +87,7 @@ fn readableNow(c: *Conn, need: u64) bool {
 
 /// Until the ring or the kernel takes bytes. A ring that stays full for long is left for TCP, whose
 /// buffers are larger: programs that count on them must not deadlock.
-pub fn untilWritable(c: *Conn, full_since: *u64, since: u64) Result {
+pub fn untilWritable(c: *Conn, full_since: *u64, since: u32) Result {
     if (!c.isAttached()) return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since, since);
     if (c.end.tx.carrier != @intFromEnum(layout.Carrier.ring)) {
         return sleepUndecided(c, sys.POLLOUT, c.send_timeout_ns, full_since, since);
@@ -111,7 +111,7 @@ fn spinWritable(c: *Conn) bool {
     return @atomicLoad(u64, &direction.tail, .acquire) != before;
 }
 
-fn sleepWritable(c: *Conn, full_since: *u64, since: u64) Result {
+fn sleepWritable(c: *Conn, full_since: *u64, since: u32) Result {
     const now = clock.ticks();
     if (full_since.* == 0) full_since.* = now;
     if (now -% full_since.* > clock.fromNs(constants.full_ring_spill_ns)) {
@@ -148,7 +148,7 @@ fn spill(c: *Conn) void {
 
 /// On the kernel's socket alone: nobody can ring us yet, except this process when it attaches the
 /// connection meanwhile (PROTOCOL rule 2).
-fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since: u64) Result {
+fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since: u32) Result {
     const limit = remaining(timeoutOf(c, timeout_ns, events), deadline) orelse return .timeout;
     const was_attached = c.isAttached();
     const w = waiters.take();
@@ -164,9 +164,8 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     if (place == null) ns = @min(ns orelse bounded_ns, bounded_ns);
     c.pin();
     defer c.unpin();
-    if (w) |waiter| waiter.setSleeping(true);
-    const n = signals.poll(polled[0 .. 1 + extra], ns, since);
-    if (w) |waiter| waiter.setSleeping(false);
+    const bell = if (w) |waiter| waiter.local else -1;
+    const n = signals.poll(polled[0 .. 1 + extra], ns, since, bell);
     if (n == sys.neg(.INTR)) return .interrupted;
     if (w != null) waiters.afterSleep(polled[1 .. 1 + extra]);
     if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
@@ -221,7 +220,7 @@ const Nap = struct {
         c.unpin();
     }
 
-    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u64) Result {
+    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u32) Result {
         var polled: [poll_set_max]sys.PollFd = undefined;
         polled[0] = .{ .fd = c.fd, .events = events };
         var n: usize = 1;
@@ -231,9 +230,8 @@ const Nap = struct {
         if (bounded) ns = @min(ns orelse bounded_ns, bounded_ns);
         ends.count("sleeps");
         const start = clock.ticks();
-        if (nap.waiter) |w| w.setSleeping(true);
-        defer if (nap.waiter) |w| w.setSleeping(false);
-        const result = signals.poll(polled[0..n], ns, since);
+        const bell = if (nap.waiter) |w| w.local else -1;
+        const result = signals.poll(polled[0..n], ns, since, bell);
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;
         nap.socket_events = polled[0].revents;

@@ -97,7 +97,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (staysOnKernel(c)) return kernelReceiveWait(c, b, flags);
     }
     var done: usize = 0;
-    var attempt: Attempt = .{ .interruptions = signals.count() };
+    var attempt: Attempt = .{};
     while (true) {
         const n = receiveOnce(c, b, flags, &attempt);
         if (n > 0) {
@@ -113,6 +113,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         }
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, b.remaining);
         attempt.kernel_look = false;
+        if (attempt.interruptions == null) attempt.interruptions = signals.countInterrupting();
         switch (sleep.untilReadable(c, need, &attempt)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else n,
@@ -131,8 +132,8 @@ pub const Attempt = struct {
     kernel_look: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
-    /// `signals.count` when the call began.
-    interruptions: u64,
+    /// `signals.countInterrupting` when the call began to wait.
+    interruptions: ?u32 = null,
 };
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
@@ -274,7 +275,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
         if (n < asked or b.remaining == 0) return @intCast(done);
     }
     var full_since: u64 = 0;
-    const interruptions = signals.count();
+    var interruptions: ?u32 = null;
     while (true) {
         const n = sendOnce(c, b, flags);
         if (n > 0) {
@@ -288,7 +289,8 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
             if (c.isAttached()) interest.ringIsFull(c);
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
-        switch (sleep.untilWritable(c, &full_since, interruptions)) {
+        if (interruptions == null) interruptions = signals.countInterrupting();
+        switch (sleep.untilWritable(c, &full_since, interruptions.?)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
             .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),

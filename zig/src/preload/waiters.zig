@@ -36,11 +36,6 @@ pub const Waiter = struct {
     /// The epoll instance it belongs to; -1: a thread's.
     epoll_fd: i32,
     bells: ?*Bell,
-    sleeping: bool = false,
-
-    pub fn setSleeping(w: *Waiter, value: bool) void {
-        @atomicStore(bool, &w.sleeping, value, .seq_cst);
-    }
 
     pub fn attention(w: *Waiter, kind: carrier.AttentionKind, link: u16, target: u16) u64 {
         _ = w;
@@ -193,14 +188,6 @@ pub fn kick(number: u32) void {
     const w = numbered[number] orelse return;
     const one: u64 = 1;
     _ = sys.call(.write, .{ w.local, &one, 8 });
-}
-
-/// Wakes every thread of ours that sleeps in a blocking call (async-signal-safe).
-pub fn kickSleeping() void {
-    for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
-        const w = maybe orelse continue;
-        if (@atomicLoad(bool, &w.sleeping, .seq_cst)) kick(w.number);
-    }
 }
 
 pub fn drainFd(fd: i32) void {
