@@ -124,7 +124,7 @@ labTest("sdbench says what is wrong with its arguments", none, async (lab) => {
 });
 
 async function pair(lab: Lab, words: string[]): Promise<Report> {
-  const fixed = ["--checksum", "--warmup-ms", "50", "--deadline", "20", "--json"];
+  const fixed = ["--checksum", "--warmup-ms", "200", "--deadline", "20", "--json"];
   const { stdout } = await lab.run([sdbench, "pair", ...words, ...fixed], { preload: true });
   return JSON.parse(stdout);
 }

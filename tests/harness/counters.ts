@@ -48,9 +48,17 @@ export async function expectCarrier(
   const before = await lab.monitor.totals();
   await work();
   const after = await lab.monitor.totals();
-  if (combination.server && combination.client) assertRingShare(before, after, options);
-  else assertNoRing(before, after, options.pids);
+  if (combination.server && combination.client) return assertRingShare(before, after, options);
+  assertNoRing(before, after, options.pids);
+  const reasons = combination.server ? reasonsOfServerAlone : reasonsOfClientAlone;
+  const { closedByReason } = difference(trafficOf(before), trafficOf(after));
+  const others = Object.keys(closedByReason).filter((reason) => !reasons.includes(reason));
+  assertEquals(others, [], `${combination.name}: reasons are ${JSON.stringify(closedByReason)}`);
 }
+
+/** What a preloaded end says when its peer is plain. */
+const reasonsOfServerAlone = ["undecided", "not_adopted"];
+const reasonsOfClientAlone = ["undecided", "no_listener", "arena_pending"];
 
 /** Fails unless the ring carried its share between two looks at the monitor's totals. */
 export function assertRingShare(before: Totals, after: Totals, options: RingShareOptions = {}) {
