@@ -12,11 +12,12 @@ import socket
 import sys
 
 import semantics_calls
+import semantics_corners
 import semantics_life
 from semantics_tools import Peer, recv_all, recv_to_end
 
 EXCHANGES = 1000
-CHECKS = {**vars(semantics_calls), **vars(semantics_life)}
+CHECKS = {**vars(semantics_calls), **vars(semantics_corners), **vars(semantics_life)}
 
 
 def warm_up(sock, first):

@@ -11,9 +11,11 @@ const table = @import("preload/table.zig");
 /// The order of the page. A namespace of the table that is missing here is a compile error.
 const groups = .{
     .{ @import("preload/api_socket.zig"), "api_socket.zig", "Making, naming and ending sockets and descriptors" },
+    .{ @import("preload/api_create.zig"), "api_create.zig", "Making other descriptors" },
     .{ @import("preload/api_io.zig"), "api_io.zig", "Moving bytes" },
     .{ @import("preload/api_wait.zig"), "api_wait.zig", "Waiting for several descriptors" },
     .{ @import("preload/api_process.zig"), "api_process.zig", "Processes, libc's own insides, signals, the end" },
+    .{ @import("preload/api_alias.zig"), "api_alias.zig", "Further names" },
 };
 
 const head =

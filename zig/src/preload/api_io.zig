@@ -87,6 +87,36 @@ pub fn readv(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
     return real.get("readv", @TypeOf(readv))(fd, iov, count);
 }
 
+const RWF_NOWAIT = 8;
+/// HIPRI, DSYNC, SYNC, NOWAIT, APPEND: of these a socket obeys NOWAIT.
+const rwf_known = 0x1f;
+
+pub fn preadv2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
+    if (offset == -1 and count >= 0) if (conn_module.acquire(fd)) |c| {
+        return vectorFlagged(c, iov, @intCast(count), flags, .receive);
+    };
+    return real.get("preadv2", @TypeOf(preadv2))(fd, iov, count, offset, flags);
+}
+
+pub fn pwritev2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
+    if (offset == -1 and count >= 0) if (conn_module.acquire(fd)) |c| {
+        return vectorFlagged(c, iov, @intCast(count), flags, .send);
+    };
+    return real.get("pwritev2", @TypeOf(pwritev2))(fd, iov, count, offset, flags);
+}
+
+pub const preadv64v2 = preadv2;
+pub const pwritev64v2 = pwritev2;
+
+fn vectorFlagged(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: c_int, comptime way: Vector) isize {
+    if (flags & ~@as(c_int, rwf_known) != 0) {
+        conn_module.done(c);
+        return sys.fail(.OPNOTSUPP);
+    }
+    const dont_wait: u32 = if (flags & RWF_NOWAIT != 0) sys.MSG_DONTWAIT else 0;
+    return vector(c, iov, count, dont_wait, way);
+}
+
 pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
     if (conn_module.acquire(fd)) |c| {
         const m = msg orelse {
@@ -94,8 +124,7 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
             return sys.fail(.FAULT);
         };
         const kernel_only = @as(u32, @bitCast(flags)) & stream.receive_kernel_flags != 0;
-        if (kernel_only or !c.isAttached() and m.controllen != 0) {
-            // Control data (time stamps, error queue) comes from the kernel socket.
+        if (kernel_only or m.controllen != 0 and controlIsTheKernels(c)) {
             conn_module.done(c);
             return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
         }
@@ -108,6 +137,21 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
         return n;
     }
     return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
+}
+
+/// Control data (time stamps, bytes in queue) exists in the kernel only, for those who asked for it.
+fn controlIsTheKernels(c: *Conn) bool {
+    if (c.stateOf() == .undecided and wantsControl(c.fd)) foreign.release(c, .socket_option);
+    if (!c.isAttached()) return c.stateOf() == .plain;
+    const r = c.receiver();
+    return !r.inRing() and r.recallDone();
+}
+
+fn wantsControl(fd: i32) bool {
+    for (sys.control_options) |option| {
+        if (sys.getSockopt(fd, option.level, option.name, u32) orelse 0 != 0) return true;
+    }
+    return false;
 }
 
 pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int, timeout: ?*sys.Timespec) callconv(.c) c_int {
@@ -192,6 +236,9 @@ fn releasePassed(m: *const Msghdr) void {
 
 pub fn sendmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int) callconv(.c) c_int {
     if (conn_module.find(fd) == null or messages == null) {
+        if (messages) |list| for (list[0..@min(count, iov_max)]) |*m| {
+            if (m.hdr.controllen >= 16) releasePassed(&m.hdr);
+        };
         return real.get("sendmmsg", @TypeOf(sendmmsg))(fd, messages, count, flags);
     }
     var done: c_int = 0;

@@ -98,6 +98,19 @@ pub fn posix_spawnp(pid: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyopaq
     return real.get("posix_spawnp", @TypeOf(posix_spawnp))(pid, file, actions, attributes, argv, envp);
 }
 
+/// glibc 2.39 and newer.
+pub fn pidfd_spawn(pidfd: ?*c_int, path: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
+    if (real.find("pidfd_spawn") == null) return @intFromEnum(sys.E.NOSYS);
+    foreign.releaseForSpawn(.exec);
+    return real.get("pidfd_spawn", @TypeOf(pidfd_spawn))(pidfd, path, actions, attributes, argv, envp);
+}
+
+pub fn pidfd_spawnp(pidfd: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyopaque, attributes: ?*const anyopaque, argv: Args, envp: Args) callconv(.c) c_int {
+    if (real.find("pidfd_spawnp") == null) return @intFromEnum(sys.E.NOSYS);
+    foreign.releaseForSpawn(.exec);
+    return real.get("pidfd_spawnp", @TypeOf(pidfd_spawnp))(pidfd, file, actions, attributes, argv, envp);
+}
+
 pub fn system(command: ?[*:0]const u8) callconv(.c) c_int {
     if (command != null) foreign.releaseForSpawn(.exec);
     return real.get("system", @TypeOf(system))(command);
@@ -128,6 +141,33 @@ pub fn __vdprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, list: *any
     if (conn_module.find(fd)) |c| foreign.release(c, .stdio);
     return real.get("__vdprintf_chk", @TypeOf(__vdprintf_chk))(fd, flag, format, list);
 }
+
+/// As libc lays it out: the descriptor is all that matters here.
+const Aiocb = extern struct { fd: c_int };
+
+fn releaseForAio(request: ?*const Aiocb) void {
+    const r = request orelse return;
+    if (conn_module.find(r.fd)) |c| foreign.release(c, .stdio);
+}
+
+pub fn aio_read(request: ?*Aiocb) callconv(.c) c_int {
+    releaseForAio(request);
+    return real.get("aio_read", @TypeOf(aio_read))(request);
+}
+
+pub fn aio_write(request: ?*Aiocb) callconv(.c) c_int {
+    releaseForAio(request);
+    return real.get("aio_write", @TypeOf(aio_write))(request);
+}
+
+pub fn lio_listio(mode: c_int, list: ?[*]const ?*Aiocb, count: c_int, event: ?*anyopaque) callconv(.c) c_int {
+    if (list) |requests| for (requests[0..@intCast(@max(count, 0))]) |request| releaseForAio(request);
+    return real.get("lio_listio", @TypeOf(lio_listio))(mode, list, count, event);
+}
+
+pub const aio_read64 = aio_read;
+pub const aio_write64 = aio_write;
+pub const lio_listio64 = lio_listio;
 
 pub fn dprintf(fd: c_int, format: ?[*:0]const u8, ...) callconv(.c) c_int {
     var list = @cVaStart();
@@ -169,10 +209,10 @@ pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) cal
     return result;
 }
 
-/// BSD semantics: interrupted calls restart.
+/// BSD semantics: interrupted calls restart, unless siginterrupt has said otherwise.
 pub fn signal(number: c_int, handler: usize) callconv(.c) usize {
     const before = signals.originalOf(number);
-    const install = signals.wrapped(number, handler, SA_RESTART);
+    const install = signals.wrapped(number, handler, if (signals.interrupts(number)) 0 else SA_RESTART);
     const result = real.get("signal", @TypeOf(signal))(number, install);
     return signals.unwrapped(number, result, before);
 }
@@ -185,10 +225,24 @@ pub fn __sysv_signal(number: c_int, handler: usize) callconv(.c) usize {
     return signals.unwrapped(number, result, before);
 }
 
+/// System V semantics without the one shot.
+pub fn sigset(number: c_int, handler: usize) callconv(.c) usize {
+    const SIG_HOLD = 2; // blocks the signal, installs nothing
+    const before = signals.originalOf(number);
+    const install = if (handler == SIG_HOLD) handler else signals.wrapped(number, handler, 0);
+    const result = real.get("sigset", @TypeOf(sigset))(number, install);
+    return signals.unwrapped(number, result, before);
+}
+
+/// libc's own part is what later calls of `signal` go by; it also changes the installed handler,
+/// which is then installed again, wrapped or not.
 pub fn siginterrupt(number: c_int, interrupts: c_int) callconv(.c) c_int {
     var action: Sigaction = undefined;
     const result = sigaction(number, null, &action);
     if (result != 0) return result;
+    const told = real.get("siginterrupt", @TypeOf(siginterrupt))(number, interrupts);
+    if (told != 0) return told;
+    signals.noteInterrupts(number, interrupts != 0);
     if (interrupts != 0) action.flags &= ~@as(c_int, SA_RESTART) else action.flags |= SA_RESTART;
     return sigaction(number, &action, null);
 }
@@ -198,9 +252,6 @@ pub fn siginterrupt(number: c_int, interrupts: c_int) callconv(.c) c_int {
 pub fn fork() callconv(.c) c_int {
     return forked(real.get("fork", @TypeOf(fork))());
 }
-
-pub const __fork = fork;
-pub const __libc_fork = fork;
 
 fn forked(result: c_int) c_int {
     const saved = sys.errno().*;

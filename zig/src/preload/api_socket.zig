@@ -70,6 +70,10 @@ fn accepted(listener_fd: c_int, fd: c_int, flags: c_int) c_int {
 pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_int {
     const result = real.get("connect", @TypeOf(connect))(fd, address, len);
     if (control.disabled or address == null) return result;
+    if (result == 0 and len >= 2 and @as(*align(1) const u16, @ptrCast(address.?)).* == sys.AF_UNSPEC) {
+        quiet(fd, disconnected);
+        return result;
+    }
     const started = result == 0 or sys.errno().* == @intFromEnum(sys.E.INPROGRESS) or
         sys.errno().* == @intFromEnum(sys.E.INTR);
     if (!started or conn_module.find(fd) != null) return result;
@@ -83,6 +87,20 @@ pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_i
     _ = control.ensure();
     _ = conn_module.track(fd, .client, false);
     return result;
+}
+
+/// connect(AF_UNSPEC) has taken the connection apart. The socket lives on and may be connected
+/// again: to us this was a close.
+fn disconnected(fd: c_int) void {
+    const c = conn_module.acquire(fd) orelse return;
+    defer conn_module.done(c);
+    const linger = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_LINGER, sys.Linger);
+    var each: c_int = 0;
+    while (each < fds.used) : (each += 1) {
+        if (conn_module.find(each) == c) conn_module.dropDescriptor(c, each);
+    }
+    // A close with unread bytes makes it a reset; that was for this connection, not for the next.
+    if (linger) |l| _ = sys.call(.setsockopt, .{ fd, sys.SOL_SOCKET, sys.SO_LINGER, &l, @sizeOf(sys.Linger) });
 }
 
 pub fn shutdown(fd: c_int, how: c_int) callconv(.c) c_int {
@@ -110,12 +128,12 @@ fn noteShutdown(c: *conn_module.Conn, how: c_int) void {
 // -- descriptors -----------------------------------------------------------------------------------
 
 /// A descriptor number that the kernel has just given out cannot be what we thought it was.
-fn created(fd: c_int) c_int {
+pub fn created(fd: c_int) c_int {
     forgetStale(fd);
     return fd;
 }
 
-fn forgetStale(fd: c_int) void {
+pub fn forgetStale(fd: c_int) void {
     if (fd < 0 or fds.load(fd) == 0 or process.inVforkChild()) return;
     if (fds.kindOf(fd) == .own) return fds.clear(fd);
     dropAny(fd);
@@ -225,16 +243,25 @@ fn evictOwn(fd: c_int) void {
 }
 
 pub fn fcntl(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {
+    if (command == sys.F_SETFL and argument & sys.O_ASYNC != 0) leaveForSignals(fd);
     const result = real.get("fcntl", @TypeOf(fcntl))(fd, command, argument);
     return afterFcntl(fd, command, argument, result);
 }
 
 pub fn fcntl64(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {
+    if (command == sys.F_SETFL and argument & sys.O_ASYNC != 0) leaveForSignals(fd);
     const result = if (real.find("fcntl64") != null)
         real.get("fcntl64", @TypeOf(fcntl64))(fd, command, argument)
     else
         real.get("fcntl", @TypeOf(fcntl))(fd, command, argument);
     return afterFcntl(fd, command, argument, result);
+}
+
+/// O_ASYNC: SIGIO is raised for what the kernel carries.
+fn leaveForSignals(fd: c_int) void {
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    if (conn_module.find(fd)) |c| foreign.release(c, .socket_option);
 }
 
 fn afterFcntl(fd: c_int, command: c_int, argument: usize, result: c_int) c_int {
@@ -253,6 +280,8 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
     const c = conn_module.acquire(fd) orelse
         return real.get("ioctl", @TypeOf(ioctl))(fd, request, argument);
     defer conn_module.done(c);
+    if (@as(u32, @truncate(request)) == sys.FIOASYNC and argument != 0 and
+        @as(*const c_int, @ptrFromInt(argument)).* != 0) leaveForSignals(fd);
     if (c.isAttached() and argument != 0) {
         const value: *c_int = @ptrFromInt(argument);
         switch (@as(u32, @truncate(request))) {
@@ -274,6 +303,15 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
     return result;
 }
 
+/// The kernel transforms the stream itself, or tells what it knows about each byte.
+fn onlyTheKernelHas(level: c_int, name: c_int) bool {
+    if (level == sys.IPPROTO_TCP and (name == TCP_REPAIR or name == TCP_ULP)) return true;
+    for (sys.control_options) |option| {
+        if (level == option.level and name == option.name) return true;
+    }
+    return false;
+}
+
 const TCP_REPAIR = 19;
 const TCP_ULP = 31;
 
@@ -281,9 +319,7 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
     const c = conn_module.acquire(fd) orelse
         return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);
-    if (level == sys.IPPROTO_TCP and (name == TCP_REPAIR or name == TCP_ULP)) {
-        foreign.release(c, .socket_option); // the kernel transforms the stream itself
-    }
+    if (onlyTheKernelHas(level, name)) foreign.release(c, .socket_option);
     const result = real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     if (result == 0 and level == sys.SOL_SOCKET) switch (name) {
         sys.SO_RCVTIMEO, sys.SO_SNDTIMEO, sys.SO_RCVLOWAT => {
@@ -294,41 +330,4 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
         else => {},
     };
     return result;
-}
-
-// -- other calls that hand out descriptor numbers ----------------------------------------------------
-
-pub fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *[2]c_int) callconv(.c) c_int {
-    const result = real.get("socketpair", @TypeOf(socketpair))(domain, kind, protocol, pair);
-    if (result == 0) for (pair) |fd| forgetStale(fd);
-    return result;
-}
-
-pub fn pipe(pair: *[2]c_int) callconv(.c) c_int {
-    const result = real.get("pipe", @TypeOf(pipe))(pair);
-    if (result == 0) for (pair) |fd| forgetStale(fd);
-    return result;
-}
-
-pub fn pipe2(pair: *[2]c_int, flags: c_int) callconv(.c) c_int {
-    const result = real.get("pipe2", @TypeOf(pipe2))(pair, flags);
-    if (result == 0) for (pair) |fd| forgetStale(fd);
-    return result;
-}
-
-pub fn open(path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
-    return created(real.get("open", @TypeOf(open))(path, flags, mode));
-}
-
-pub fn open64(path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
-    const name = if (real.find("open64") != null) real.get("open64", @TypeOf(open64)) else real.get("open", @TypeOf(open64));
-    return created(name(path, flags, mode));
-}
-
-pub fn openat(directory: c_int, path: [*:0]const u8, flags: c_int, mode: c_uint) callconv(.c) c_int {
-    return created(real.get("openat", @TypeOf(openat))(directory, path, flags, mode));
-}
-
-pub fn eventfd(value: c_uint, flags: c_int) callconv(.c) c_int {
-    return created(real.get("eventfd", @TypeOf(eventfd))(value, flags));
 }

@@ -39,6 +39,17 @@ pub fn sleepOn(bell: i32) void {
     @as(*volatile i32, &sleeping_on).* = bell;
 }
 
+/// Signals for which siginterrupt asked that calls fail: `signal` obeys it.
+var siginterrupted: [signals_max]bool = @splat(false);
+
+pub fn noteInterrupts(number: c_int, interrupts_calls: bool) void {
+    if (number > 0 and number < signals_max) siginterrupted[@intCast(number)] = interrupts_calls;
+}
+
+pub fn interrupts(number: c_int) bool {
+    return number > 0 and number < signals_max and siginterrupted[@intCast(number)];
+}
+
 fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) void {
     const index: usize = @intCast(number);
     counts.all +%= 1;

@@ -12,6 +12,7 @@ pub const SOCK_STREAM = 1;
 pub const SOCK_SEQPACKET = 5;
 pub const SOCK_NONBLOCK = 0o4000;
 pub const SOCK_CLOEXEC = 0o2000000;
+pub const AF_UNSPEC = 0;
 pub const AF_UNIX = 1;
 pub const AF_INET = 2;
 pub const AF_INET6 = 10;
@@ -32,6 +33,7 @@ pub const TCP_INFO = 11;
 pub const FIONREAD = 0x541b;
 pub const SIOCOUTQ = 0x5411;
 pub const FIONBIO = 0x5421;
+pub const FIOASYNC = 0x5452;
 pub const F_DUPFD = 0;
 pub const F_GETFD = 1;
 pub const F_SETFD = 2;
@@ -41,6 +43,7 @@ pub const F_DUPFD_CLOEXEC = 1030;
 pub const F_ADD_SEALS = 1033;
 pub const FD_CLOEXEC = 1;
 pub const O_NONBLOCK = 0o4000;
+pub const O_ASYNC = 0o20000;
 pub const MSG_OOB = 1;
 pub const MSG_PEEK = 2;
 pub const MSG_TRUNC = 0x20;
@@ -77,6 +80,17 @@ pub const EPOLL_CTL_ADD = 1;
 pub const EPOLL_CTL_DEL = 2;
 pub const EPOLL_CTL_MOD = 3;
 pub const EPOLL_CLOEXEC = SOCK_CLOEXEC;
+
+/// Options after which recvmsg delivers control data on a TCP socket.
+pub const control_options = [_]struct { level: i32, name: i32 }{
+    .{ .level = SOL_SOCKET, .name = 29 }, // SO_TIMESTAMP
+    .{ .level = SOL_SOCKET, .name = 35 }, // SO_TIMESTAMPNS
+    .{ .level = SOL_SOCKET, .name = 37 }, // SO_TIMESTAMPING
+    .{ .level = SOL_SOCKET, .name = 63 }, // the same three with 64-bit time
+    .{ .level = SOL_SOCKET, .name = 64 },
+    .{ .level = SOL_SOCKET, .name = 65 },
+    .{ .level = IPPROTO_TCP, .name = 36 }, // TCP_INQ
+};
 
 pub const Timespec = extern struct { sec: i64 = 0, nsec: i64 = 0 };
 pub const Timeval = extern struct { sec: i64 = 0, usec: i64 = 0 };
