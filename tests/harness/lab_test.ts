@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Lab } from "./lab.ts";
+import { processesWithEnv } from "./program.ts";
 import { until } from "./waiting.ts";
 import { freePort, isListening, openConnections } from "./ports.ts";
 
@@ -16,8 +17,10 @@ Deno.test("a lab stops what it started and removes its folder", async () => {
 });
 
 Deno.test("a process that outlives its parent is noticed and stopped", async () => {
+  let dir = "";
   let pid = 0;
   const leave = async (lab: Lab) => {
+    dir = lab.dir;
     const words = ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"];
     pid = Number((await lab.run(words)).stdout);
     await until(
@@ -26,7 +29,7 @@ Deno.test("a process that outlives its parent is noticed and stopped", async () 
     );
   };
   await assertRejects(() => Lab.with(leave), Error, "was left behind");
-  await assertRejects(() => Deno.stat(`/proc/${pid}`), Deno.errors.NotFound);
+  await until("it to be gone", () => !processesWithEnv(`SD_TEST_LAB=${dir}`).includes(pid));
 });
 
 Deno.test("what the library says unasked is noticed", async () => {
