@@ -103,6 +103,11 @@ export class Native implements Disposable {
     return [fds[0], fds[1]];
   }
 
+  /** Nice value of the calling thread and its future ones. False: not permitted. */
+  setNice(nice: number): boolean {
+    return this.#library.symbols.sd_set_nice(nice) >= 0;
+  }
+
   close(fd: number): void {
     checked(this.#library.symbols.sd_close(fd), `close descriptor ${fd}`);
   }

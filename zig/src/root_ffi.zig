@@ -72,6 +72,13 @@ export fn sd_socket_pair(fds: *[2]i32) Status {
     return socket.pair(fds);
 }
 
+/// Nice value of this thread and of those it will start; below 0 needs CAP_SYS_NICE.
+export fn sd_set_nice(nice: i32) Status {
+    const prio_process = 0;
+    const value: usize = @bitCast(@as(isize, nice));
+    return status.of(linux.syscall3(.setpriority, prio_process, 0, value));
+}
+
 export fn sd_close(fd: i32) Status {
     return status.of(linux.close(fd));
 }

@@ -266,12 +266,13 @@ fn handleWelcome(p: *packet.Received) void {
 
 fn handleArena(p: *packet.Received) void {
     const m = p.as(protocol.Arena) orelse return;
-    const memfd = p.take(0) orelse return;
     const entry = if (m.side == 0) askedEntry(m.group) else null;
-    const a = arena_module.add(m, memfd) orelse {
-        if (entry) |e| e.reason = .no_memory;
-        return;
-    };
+    const wanted: usize = if (m.side == 0) 1 else 2;
+    // Descriptors that did not fit under our limit are cut off by the kernel.
+    if (p.fd_count < wanted) return arenaLost(entry, .no_fds);
+    const memfd = p.take(0) orelse return arenaLost(entry, .no_fds);
+    const a = arena_module.add(m, memfd) orelse return arenaLost(entry, .no_memory);
+    serving_reason = .not_adopted;
     if (entry) |e| {
         e.reason = .none;
         e.arenas += 1;
@@ -285,6 +286,18 @@ fn handleArena(p: *packet.Received) void {
     defer guard.unlock();
     links.add(a, 0, channel, false);
 }
+
+fn arenaLost(entry: ?*Asked, reason: Reason) void {
+    log.info("an arena could not be taken: {s}", .{reason.name()});
+    if (entry) |e| e.reason = reason else serving_reason = reason;
+}
+
+/// Why this process, as a server, has not adopted a connection.
+pub fn servingReason() Reason {
+    return serving_reason;
+}
+
+var serving_reason: Reason = .not_adopted;
 
 // ---------------------------------------------------------------------------------------------
 // Asking

@@ -75,6 +75,20 @@ pub fn add(a: *Arena, link: u16, channel: i32, from_fork: bool) void {
     watch(channel, @intFromPtr(l));
 }
 
+/// There is a living channel to that process of the other side, or, for null, to any.
+pub fn isReachable(a: *Arena, link: ?u16) bool {
+    if (link) |number| if (!isKnown(a, number)) control.process();
+    const guard = mutex.lock();
+    if (!guard.ok()) return false;
+    defer guard.unlock();
+    drain(a);
+    var at = a.links;
+    while (at) |l| : (at = l.next) {
+        if (!l.dead and (link == null or l.link == link.?)) return true;
+    }
+    return false;
+}
+
 pub fn isKnown(a: *Arena, link: u16) bool {
     var at = a.links;
     while (at) |l| : (at = l.next) if (l.link == link) return true;

@@ -146,6 +146,11 @@ pub fn adoptionSeen(c: *Conn) bool {
     if (known == @intFromEnum(layout.EndState.attached)) return true;
     const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
     if (state.tag != @intFromEnum(layout.SlotTag.adopted)) return false;
+    // Without a channel to the adopting process nobody could be woken: TCP carries on.
+    if (!links.isReachable(c.arena, state.server_link)) {
+        c.setReason(.no_fds);
+        return false;
+    }
     @atomicStore(u32, &c.end.state, @intFromEnum(layout.EndState.attached), .release);
     c.setReason(.none);
     ends.count("accelerated_count");
@@ -160,7 +165,7 @@ fn serverStep(c: *Conn) void {
     if (c.end.peer.port == 0 and !readAddresses(c)) return;
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
-    c.setReason(.not_adopted);
+    c.setReason(control.servingReason());
     if (adoptAny(c, &tuple)) return attach(c);
     control.joinByConnection(c.fd);
 }
@@ -204,6 +209,7 @@ fn adopt(c: *Conn, a: *Arena, index: u32, state: layout.SlotState, tuple: *const
         return false;
     }
     links.announceChild(a);
+    if (!links.isReachable(a, null)) return false; // nobody to ring there
     var adopted = state;
     adopted.tag = @intFromEnum(layout.SlotTag.adopted);
     adopted.server_link = a.my_link;
