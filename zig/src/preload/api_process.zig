@@ -111,6 +111,13 @@ pub fn pidfd_spawnp(pidfd: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyop
     return real.get("pidfd_spawnp", @TypeOf(pidfd_spawnp))(pidfd, file, actions, attributes, argv, envp);
 }
 
+/// The child of a spawn will have `from` as its descriptor `to`, close-on-exec or not.
+pub fn posix_spawn_file_actions_adddup2(actions: *anyopaque, from: c_int, to: c_int) callconv(.c) c_int {
+    if (conn_module.find(from)) |c| foreign.release(c, .exec);
+    const Real = @TypeOf(posix_spawn_file_actions_adddup2);
+    return real.get("posix_spawn_file_actions_adddup2", Real)(actions, from, to);
+}
+
 pub fn system(command: ?[*:0]const u8) callconv(.c) c_int {
     if (command != null) foreign.releaseForSpawn(.exec);
     return real.get("system", @TypeOf(system))(command);

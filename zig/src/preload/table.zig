@@ -128,6 +128,7 @@ pub const entries = [_]Entry{
     v(pr, "execle", .moves_to_tcp, "connections that survive exec"),
     e(pr, "posix_spawn", .moves_to_tcp, "connections that survive exec"),
     e(pr, "posix_spawnp", .moves_to_tcp, "connections that survive exec"),
+    e(pr, "posix_spawn_file_actions_adddup2", .moves_to_tcp, "the descriptor is for the other program"),
     e(pr, "pidfd_spawn", .moves_to_tcp, "connections that survive exec"),
     e(pr, "pidfd_spawnp", .moves_to_tcp, "connections that survive exec"),
     e(pr, "system", .moves_to_tcp, "connections that survive exec"),
