@@ -29,7 +29,7 @@ export const families: readonly { because: string; pattern: RegExp }[] = [
   },
   {
     because: "build a description of what posix_spawn will do later: nothing happens yet",
-    pattern: /^posix_spawn(attr|_file_actions)_/,
+    pattern: /^posix_spawn(attr_|_file_actions_(?!adddup2$))/,
   },
   {
     because: "stdio on a FILE: fdopen, the only way to make one of a socket, moves to TCP first",
