@@ -29,6 +29,11 @@ pub fn countAll() u32 {
     return @as(*volatile u32, &counts.all).*;
 }
 
+/// For recv and send: any handler interrupts a call with a timeout, SA_RESTART or not (signal(7)).
+pub fn countFor(has_timeout: bool) u32 {
+    return if (has_timeout) countAll() else countInterrupting();
+}
+
 /// For calls that Linux restarts.
 pub fn countInterrupting() u32 {
     return @as(*volatile u32, &counts.interrupting).*;
@@ -90,17 +95,17 @@ pub fn originalOf(number: c_int) usize {
     return @atomicLoad(usize, &originals[@intCast(number)], .acquire);
 }
 
-/// ppoll for a call that Linux restarts: -EINTR only if an interrupting handler has run in this
-/// thread since `since` (a value of `countInterrupting`). `bell`: our local one, among `fds`; or -1.
-pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, bell: i32) isize {
+/// ppoll for recv and send: -EINTR only if an interrupting handler has run in this thread since
+/// `since` (a value of `countFor`). `bell`: our local one, among `fds`; or -1.
+pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, has_timeout: bool, bell: i32) isize {
     const deadline = if (timeout_ns) |ns| sys.nowNs() +| ns else 0;
     var left = timeout_ns;
     sleepOn(bell);
     defer sleepOn(-1);
     while (true) {
-        if (countInterrupting() != since) return sys.neg(.INTR);
+        if (countFor(has_timeout) != since) return sys.neg(.INTR);
         const n = sys.poll(fds, left, null);
-        if (countInterrupting() != since) return sys.neg(.INTR);
+        if (countFor(has_timeout) != since) return sys.neg(.INTR);
         if (n != sys.neg(.INTR)) return n;
         if (timeout_ns != null) {
             const now = sys.nowNs();

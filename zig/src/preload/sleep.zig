@@ -66,7 +66,7 @@ fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
     const events = sys.POLLIN | sys.POLLRDHUP | sys.POLLPRI;
-    const result = nap.sleep(c, events, timeout, attempt.interruptions.?);
+    const result = nap.sleep(c, events, timeout, attempt.interruptions.?, c.receive_timeout_ns != 0);
     if (nap.socket_events != 0) attempt.kernel_look = true;
     c.spin.slept(nap.slept_ns);
     return result;
@@ -129,7 +129,7 @@ fn sleepWritable(c: *Conn, full_since: *u64, since: u32) Result {
     if (@atomicLoad(u64, &direction.attn_flags, .acquire) != 0) return .ready; // recalled, or closed
     var timeout: u64 = constants.full_ring_spill_ns;
     if (c.send_timeout_ns != 0) timeout = @min(timeout, c.send_timeout_ns);
-    switch (nap.sleep(c, sys.POLLRDHUP, timeout, since)) {
+    switch (nap.sleep(c, sys.POLLRDHUP, timeout, since, c.send_timeout_ns != 0)) {
         .interrupted => return .interrupted,
         .ready => {},
         .timeout => if (c.send_timeout_ns != 0 and
@@ -165,7 +165,7 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     c.pin();
     defer c.unpin();
     const bell = if (w) |waiter| waiter.local else -1;
-    const n = signals.poll(polled[0 .. 1 + extra], ns, since, bell);
+    const n = signals.poll(polled[0 .. 1 + extra], ns, since, timeout_ns != 0, bell);
     if (n == sys.neg(.INTR)) return .interrupted;
     if (w != null) waiters.afterSleep(polled[1 .. 1 + extra]);
     if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
@@ -220,7 +220,7 @@ const Nap = struct {
         c.unpin();
     }
 
-    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u32) Result {
+    fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u32, has_timeout: bool) Result {
         var polled: [poll_set_max]sys.PollFd = undefined;
         polled[0] = .{ .fd = c.fd, .events = events };
         var n: usize = 1;
@@ -231,7 +231,7 @@ const Nap = struct {
         ends.count("sleeps");
         const start = clock.ticks();
         const bell = if (nap.waiter) |w| w.local else -1;
-        const result = signals.poll(polled[0..n], ns, since, bell);
+        const result = signals.poll(polled[0..n], ns, since, has_timeout, bell);
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;
         nap.socket_events = polled[0].revents;

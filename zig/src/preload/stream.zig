@@ -113,7 +113,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         }
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, b.remaining);
         attempt.kernel_look = false;
-        if (attempt.interruptions == null) attempt.interruptions = signals.countInterrupting();
+        if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
         switch (sleep.untilReadable(c, need, &attempt)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else n,
@@ -289,7 +289,7 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
             if (c.isAttached()) interest.ringIsFull(c);
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
-        if (interruptions == null) interruptions = signals.countInterrupting();
+        if (interruptions == null) interruptions = signals.countFor(c.send_timeout_ns != 0);
         switch (sleep.untilWritable(c, &full_since, interruptions.?)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
