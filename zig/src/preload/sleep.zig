@@ -65,7 +65,7 @@ fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     var nap = Nap.begin(c, &c.rx_direction.attn);
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
-    const events = sys.POLLIN | sys.POLLRDHUP | sys.POLLPRI;
+    const events = sys.POLLIN | sys.POLLRDHUP; // not PRI: urgent data does not end a recv
     const result = nap.sleep(c, events, timeout, attempt.interruptions.?, c.receive_timeout_ns != 0);
     if (nap.socket_events != 0) attempt.kernel_look = true;
     c.spin.slept(nap.slept_ns);
