@@ -4,9 +4,11 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import struct
+import threading
 import time
 
 from semantics_tools import bytes_of, libc, raises, recv_all, recv_to_end, same
@@ -221,3 +223,75 @@ def low_level_fork_client(sock, peer):
     for answer in (b"child", b"parent"):
         sock.sendall(bytes_of(1000)[:1000])
         same(recv_all(sock, len(answer)), answer)
+
+
+def take_numbers(sock, peer, echo):
+    """While `echo` runs in a thread, puts a pipe on every number that the library may have."""
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=echo, args=(sock,))
+    thread.start()
+    peer.wait()  # the thread has slept on all that it needs for that
+    last = max(int(name) for name in os.listdir("/proc/self/fd"))
+    for number in range(512, max(last, 512) + 8):
+        os.dup2(writer, number, inheritable=False)
+    peer.tell()
+    thread.join(10)
+    os.set_blocking(reader, False)
+    raises((errno.EAGAIN,), os.read, reader, 100)
+    sock.setblocking(True)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def taken_numbers_server(sock, peer):
+    """A program may put a file of its own on any number: nobody else writes into it."""
+
+    def echo(sock):
+        while data := sock.recv(100):
+            sock.sendall(data)
+
+    take_numbers(sock, peer, echo)
+
+
+def taken_numbers_client(sock, peer):
+    def exchange(i):
+        time.sleep(0.0003)  # the other side is to fall asleep
+        sock.sendall(b"%4d" % i)
+        same(recv_all(sock, 4), b"%4d" % i)
+
+    for i in range(300):
+        exchange(i)
+    peer.tell()
+    peer.wait()
+    for i in range(300):
+        exchange(i)
+    sock.shutdown(socket.SHUT_WR)
+    same(recv_to_end(sock), b"")
+
+
+def taken_numbers_epoll_server(sock, peer):
+    """The same with a server that waits in epoll."""
+
+    def echo(sock):
+        sock.setblocking(False)
+        with select.epoll() as epoll:
+            epoll.register(sock, select.EPOLLIN)
+            while True:
+                same(epoll.poll(10), [(sock.fileno(), select.EPOLLIN)][:1])
+                data = sock.recv(100)
+                sock.sendall(data)
+                if len(data) == 3:
+                    return
+
+    take_numbers(sock, peer, echo)
+
+
+def taken_numbers_epoll_client(sock, peer):
+    for i in range(600):
+        time.sleep(0.0003)
+        sock.sendall(b"%4d" % i)
+        same(recv_all(sock, 4), b"%4d" % i)
+        if i == 300:
+            peer.tell()
+            peer.wait()
+    sock.sendall(b"end")
+    same(recv_to_end(sock), b"end")

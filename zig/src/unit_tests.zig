@@ -13,9 +13,17 @@ test {
     _ = @import("ffi/socket.zig");
     _ = @import("ffi/status.zig");
     _ = @import("carrier/carrier.zig");
+    _ = @import("preload/addr.zig");
+    _ = @import("preload/clock.zig");
     _ = @import("preload/ends.zig");
+    _ = @import("preload/fds.zig");
     _ = @import("preload/holders.zig");
     _ = @import("preload/lock.zig");
+    _ = @import("preload/packet.zig");
+    _ = @import("preload/pool.zig");
+    _ = @import("preload/signals.zig");
+    _ = @import("preload/spin.zig");
+    _ = @import("preload/stream.zig");
     _ = @import("sim/checker_test.zig");
     _ = @import("sim/visited.zig");
 }

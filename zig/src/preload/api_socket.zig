@@ -8,6 +8,7 @@ const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
+const own_fds = @import("own_fds.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const stream = @import("stream.zig");
@@ -135,7 +136,7 @@ pub fn created(fd: c_int) c_int {
 
 pub fn forgetStale(fd: c_int) void {
     if (fd < 0 or fds.load(fd) == 0 or process.inVforkChild()) return;
-    if (fds.kindOf(fd) == .own) return fds.clear(fd);
+    if (fds.kindOf(fd) == .own) return own_fds.lost(fd);
     dropAny(fd);
 }
 
@@ -220,26 +221,23 @@ pub fn dup(fd: c_int) callconv(.c) c_int {
 }
 
 pub fn dup2(from: c_int, to: c_int) callconv(.c) c_int {
-    if (from != to) yieldNumber(from, to);
+    if (from != to and !yieldNumber(from, to)) return @intCast(sys.fail(.MFILE));
     return duplicated(from, real.get("dup2", @TypeOf(dup2))(from, to));
 }
 
 pub fn dup3(from: c_int, to: c_int, flags: c_int) callconv(.c) c_int {
-    if (from != to) yieldNumber(from, to);
+    if (from != to and !yieldNumber(from, to)) return @intCast(sys.fail(.MFILE));
     return duplicated(from, real.get("dup3", @TypeOf(dup3))(from, to, flags));
 }
 
-/// dup2 closes its target: our part of that close. Only when the call will succeed.
-fn yieldNumber(from: c_int, to: c_int) void {
-    if (fds.load(to) == 0 or process.inVforkChild()) return;
-    if (sys.call(.fcntl, .{ from, sys.F_GETFD, 0 }) < 0) return;
-    if (fds.kindOf(to) == .own) evictOwn(to) else dropAny(to);
-}
-
-/// The application wants the very number of one of our descriptors: it gets it. What we lose is
-/// found broken at its next use and served by the fallbacks (bounded sleeps, TCP).
-fn evictOwn(fd: c_int) void {
-    fds.clear(fd);
+/// dup2 closes its target: our part of that close. Only when the call will succeed. False: the
+/// number is the library's and cannot be had, because no other is free.
+fn yieldNumber(from: c_int, to: c_int) bool {
+    if (fds.load(to) == 0 or process.inVforkChild()) return true;
+    if (sys.call(.fcntl, .{ from, sys.F_GETFD, 0 }) < 0) return true;
+    if (fds.kindOf(to) == .own) return own_fds.evict(to);
+    dropAny(to);
+    return true;
 }
 
 pub fn fcntl(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {

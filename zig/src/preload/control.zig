@@ -152,6 +152,10 @@ fn closeLine() void {
     if (fd < 0) return;
     links.unwatch(fd);
     sys.close(fd);
+    lineClosed();
+}
+
+fn lineClosed() void {
     fd = -1;
     hello_sent = false;
     retry_at = 0;
@@ -427,4 +431,18 @@ pub fn afterForkChild() void {
     registry = null;
     for (&asked) |*entry| entry.* = .{};
     session += 1;
+}
+
+/// One of our descriptors has another number, or (-1) is gone: then the monitor is, for us.
+pub fn ownFdMoved(old: i32, new: i32) void {
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (fd != old) return;
+    links.unwatch(old);
+    if (new < 0) {
+        return lineClosed();
+    }
+    fd = new;
+    links.watch(new, 0);
 }

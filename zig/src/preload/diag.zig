@@ -97,3 +97,10 @@ pub fn afterForkChild() void {
     if (socket >= 0) sys.close(socket);
     socket = -1;
 }
+
+pub fn ownFdMoved(old: i32, new: i32) void {
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (socket == old) socket = new;
+}

@@ -85,6 +85,10 @@ pub fn afterForkChild() void {
     orphan_count = 0;
 }
 
+pub fn ownFdMoved(old: i32, new: i32) void {
+    if (memfd == old) memfd = new;
+}
+
 /// Touches shared memory for writing, so that a lack of memory is a false here and not a SIGBUS.
 pub fn populate(address: [*]u8, bytes: usize) bool {
     const start = std.mem.alignBackward(usize, @intFromPtr(address), constants.page_bytes);

@@ -20,6 +20,7 @@ const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const signals = @import("signals.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 
@@ -72,6 +73,7 @@ fn inChild() callconv(.c) void {
     control.afterForkChild();
     links.afterForkChild();
     waiters.afterForkChild();
+    signals.afterForkChild();
     listeners.afterForkChild();
     diag.afterForkChild();
     ends.afterForkChild();

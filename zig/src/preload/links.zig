@@ -307,3 +307,25 @@ pub fn afterForkChild() void {
     var at = arena_module.first;
     while (at) |a| : (at = a.next) a.needs_link = true;
 }
+
+/// One of our descriptors has another number, or (-1) is gone; the old number still names the same
+/// file until the caller goes on.
+pub fn ownFdMoved(old: i32, new: i32) void {
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (control_epoll == old) @atomicStore(i32, &control_epoll, new, .release);
+    var at = arena_module.first;
+    while (at) |a| : (at = a.next) {
+        var link = a.links;
+        while (link) |l| : (link = l.next) {
+            if (l.channel != old) continue;
+            unwatch(old);
+            l.channel = new; // -1: found gone, and buried, when it is read next
+            if (new >= 0) watch(new, @intFromPtr(l));
+        }
+    }
+    for (&bell_table) |*entry| {
+        if (entry.key != 0 and entry.fd == old) entry.fd = new;
+    }
+}

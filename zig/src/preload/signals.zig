@@ -9,7 +9,9 @@
 //! handlers when it asks.
 
 const std = @import("std");
+const fds_module = @import("fds.zig");
 const sys = @import("sys.zig");
+const Mutex = @import("lock.zig").Mutex;
 
 const SA_RESTART: u64 = 0x10000000;
 const signals_max = 65;
@@ -41,7 +43,42 @@ pub fn countInterrupting() u32 {
 
 /// Around a sleep: what the wrapper has to ring. Look at the count after this, before sleeping.
 pub fn sleepOn(bell: i32) void {
+    if (sleeping_on < 0 and bell >= 0) {
+        sleeping_phase = @atomicLoad(u1, &phase, .monotonic);
+        // Before the look at the descriptor table; pairs with `awaitSleepers`, the other way round.
+        _ = @atomicRmw(u32, &sleepers[sleeping_phase], .Add, 1, .seq_cst);
+    } else if (sleeping_on >= 0 and bell < 0) {
+        _ = @atomicRmw(u32, &sleepers[sleeping_phase], .Sub, 1, .release);
+    }
     @as(*volatile i32, &sleeping_on).* = bell;
+}
+
+/// Threads asleep, by the phase in which they fell asleep.
+var sleepers: [2]u32 = @splat(0);
+var phase: u1 = 0;
+threadlocal var sleeping_phase: u1 = 0;
+var phase_mutex: Mutex = .{};
+
+/// Until every thread that was asleep has looked again, or some time has passed (it may be in a
+/// handler that does not end): the kernel looks a number up again each time that it wakes in a poll.
+pub fn awaitSleepers(comptime wake: fn () void) void {
+    const guard = phase_mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    const before = @atomicRmw(u1, &phase, .Xor, 1, .seq_cst);
+    for (0..await_turns_max) |_| {
+        if (@atomicLoad(u32, &sleepers[before], .seq_cst) == 0) return;
+        wake();
+        _ = sys.poll(&.{}, await_turn_ns, null);
+    }
+}
+
+const await_turn_ns = 50_000;
+const await_turns_max = 1000;
+
+/// In a forked child the parent's other threads do not exist.
+pub fn afterForkChild() void {
+    sleepers = @splat(0);
 }
 
 /// Signals for which siginterrupt asked that calls fail: `signal` obeys it.
@@ -59,7 +96,7 @@ fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) 
     const index: usize = @intCast(number);
     counts.all +%= 1;
     if (!@atomicLoad(bool, &restarting[index], .monotonic)) counts.interrupting +%= 1;
-    if (sleeping_on >= 0) {
+    if (sleeping_on >= 0 and fds_module.kindOf(sleeping_on) == .own) {
         const saved = sys.errno().*;
         const one: u64 = 1;
         _ = sys.call(.write, .{ sleeping_on, &one, 8 });
@@ -97,6 +134,7 @@ pub fn originalOf(number: c_int) usize {
 
 /// ppoll for recv and send: -EINTR only if an interrupting handler has run in this thread since
 /// `since` (a value of `countFor`). `bell`: our local one, among `fds`; or -1.
+/// The first of `fds` is the application's, the others are ours; 1 if one of these is not any more.
 pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, has_timeout: bool, bell: i32) isize {
     const deadline = if (timeout_ns) |ns| sys.nowNs() +| ns else 0;
     var left = timeout_ns;
@@ -104,6 +142,7 @@ pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, has_timeout: bool, 
     defer sleepOn(-1);
     while (true) {
         if (countFor(has_timeout) != since) return sys.neg(.INTR);
+        for (fds[1..]) |p| if (fds_module.kindOf(p.fd) != .own) return 1;
         const n = sys.poll(fds, left, null);
         if (countFor(has_timeout) != since) return sys.neg(.INTR);
         if (n != sys.neg(.INTR)) return n;

@@ -12,6 +12,7 @@ const protocol = @import("../protocol.zig");
 const arena_module = @import("arena.zig");
 const carrier = @import("../carrier/carrier.zig");
 const control = @import("control.zig");
+const fds = @import("fds.zig");
 const links = @import("links.zig");
 const packet = @import("packet.zig");
 const sys = @import("sys.zig");
@@ -191,6 +192,7 @@ pub fn kick(number: u32) void {
 }
 
 pub fn drainFd(fd: i32) void {
+    if (fds.kindOf(fd) != .own) return; // the number has become the application's (own_fds.zig)
     var sink: [64]u8 = undefined;
     _ = sys.call(.read, .{ fd, &sink, sink.len });
 }
@@ -277,4 +279,45 @@ pub fn afterForkChild() void {
     next_number = 1;
     pool = .{};
     bell_pool = .{};
+}
+
+/// One of our descriptors has another number, or (-1) is gone; the old number still names the same
+/// file until the caller goes on.
+pub fn ownFdMoved(old: i32, new: i32) void {
+    const guard = links.mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
+        const w = maybe orelse continue;
+        if (w.epoll_fd >= 0) moveInEpoll(w.epoll_fd, old, new);
+        if (w.local == old) w.local = if (new >= 0) new else replaceLocal(w);
+        var at = &w.bells;
+        while (at.*) |b| {
+            if (b.fd == old and new < 0) {
+                at.* = b.next; // a new one is made at the next sleep
+                bell_pool.give(b);
+                continue;
+            }
+            if (b.fd == old) b.fd = new;
+            at = &b.next;
+        }
+    }
+}
+
+/// Our descriptors are found again by the number in their event's data.
+fn moveInEpoll(epoll_fd: i32, old: i32, new: i32) void {
+    var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
+    const was_there = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_DEL, old, &event }) == 0;
+    if (was_there and new >= 0) epollAdd(epoll_fd, new);
+}
+
+fn replaceLocal(w: *Waiter) i32 {
+    const fd = sys.ownFd(sys.call(.eventfd2, .{ 0, sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC })) orelse return -1;
+    if (w.epoll_fd >= 0) epollAdd(w.epoll_fd, fd);
+    return fd;
+}
+
+/// Wakes every thread of ours that may be asleep.
+pub fn kickAll() void {
+    for (1..@min(next_number, numbered.len)) |number| kick(@intCast(number));
 }
