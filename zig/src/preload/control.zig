@@ -274,6 +274,7 @@ fn handleArena(p: *packet.Received) void {
     const wanted: usize = if (m.side == 0) 1 else 2;
     // Descriptors that did not fit under our limit are cut off by the kernel.
     if (p.fd_count < wanted) return arenaLost(entry, .no_fds);
+    if (arena_module.find(m.arena_id, @intCast(m.side & 1)) != null) return; // has it already
     const memfd = p.take(0) orelse return arenaLost(entry, .no_fds);
     const a = arena_module.add(m, memfd) orelse return arenaLost(entry, .no_memory);
     serving_reason = .not_adopted;
@@ -293,8 +294,28 @@ fn handleArena(p: *packet.Received) void {
 
 fn arenaLost(entry: ?*Asked, reason: Reason) void {
     log.info("an arena could not be taken: {s}", .{reason.name()});
-    if (entry) |e| e.reason = reason else serving_reason = reason;
+    if (entry) |e| {
+        e.reason = reason;
+        return;
+    }
+    serving_reason = reason;
+    rejoin_at = clock.ticks() + clock.fromNs(ask_again_ns);
 }
+
+/// A server that could not take an arena (memory, descriptors) is given it again when it registers
+/// anew. After a while, at a data call.
+pub fn rejoinIfShort() void {
+    if (rejoin_at == 0 or clock.ticks() < rejoin_at) return;
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    rejoin_at = 0;
+    serving_reason = .not_adopted;
+    closeLine();
+    if (ensureLocked()) listeners.registerAll(fd);
+}
+
+var rejoin_at: u64 = 0;
 
 /// Why this process, as a server, has not adopted a connection.
 pub fn servingReason() Reason {

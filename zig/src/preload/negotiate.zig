@@ -166,6 +166,7 @@ fn serverStep(c: *Conn) void {
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
     c.setReason(control.servingReason());
+    control.rejoinIfShort();
     if (adoptAny(c, &tuple)) return attach(c);
     control.joinByConnection(c.fd);
 }
