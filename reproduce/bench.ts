@@ -10,6 +10,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { Lab, library, root, sdbench, trafficOf } from "../tests/harness.ts";
 import { type BenchCase, benchCases, type Ground, leftOut } from "./bench_cases.ts";
+import { Nearness } from "./nearness.ts";
 import { holds, type Kind, type Row, spreadOf, table } from "./bench_report.ts";
 
 interface Settings {
@@ -62,14 +63,19 @@ async function main(args: string[]): Promise<number> {
     );
   }
   const rows: Row[] = [];
+  const notes = leftOut().map((what) => `left out: ${what}`);
   let carried = { ringBytes: 0, tcpBytes: 0 };
   await Lab.with(async (lab) => {
     await lab.startMonitor("--log-level", "error");
     const ground: Ground = { lab, ...settings };
+    const near = await Nearness.learn(lab);
     for (const [index, one] of cases.entries()) {
-      rows.push(await measureCase(ground, one, settings.runs, `${index + 1}/${cases.length}`));
+      rows.push(
+        await measureCase(ground, near, one, settings.runs, `${index + 1}/${cases.length}`),
+      );
     }
     carried = trafficOf(await lab.monitor.totals());
+    notes.push(near.summary());
   });
   const record = {
     machine: { ...machine(), busy_before: busy },
@@ -79,7 +85,11 @@ async function main(args: string[]): Promise<number> {
     left_out: leftOut(),
   };
   const path = await write(record);
-  console.log(settings.json ? JSON.stringify(record, null, 2) : text(rows, carried, path));
+  console.log(
+    settings.json
+      ? JSON.stringify(record, null, 2)
+      : text(rows, carried, [...notes, `all runs: ${path}`]),
+  );
   return rows.some((row) => holds(row, rows) === false) ? 1 : 0;
 }
 
@@ -96,6 +106,7 @@ function requireBuilt() {
 /** TCP, SocksDirect, TCP, SocksDirect, ...: so that a machine's moods hit both. */
 async function measureCase(
   ground: Ground,
+  near: Nearness,
   one: BenchCase,
   usualRuns: number,
   place: string,
@@ -106,7 +117,7 @@ async function measureCase(
   for (let run = 0; run < runs; run++) {
     for (const kind of kinds) {
       progress(`${place} ${one.name}: ${kind}, run ${run + 1} of ${runs}`);
-      found[kind].push(await one.measure(ground, kind));
+      found[kind].push(await near.whileUsual(() => one.measure(ground, kind)));
     }
   }
   progress("");
@@ -169,7 +180,7 @@ async function write(record: { machine: Record<string, string | number> }): Prom
 function text(
   rows: Row[],
   { ringBytes, tcpBytes }: { ringBytes: number; tcpBytes: number },
-  path: string,
+  notes: string[],
 ) {
   const { cpu, cpus, kernel } = machine();
   const all = Math.max(ringBytes + tcpBytes, 1);
@@ -182,8 +193,7 @@ function text(
       (ringBytes / 1e9).toFixed(2)
     } GB by ring, ` +
     `${(tcpBytes / 1e9).toFixed(2)} GB by TCP (${(ringBytes / all * 100).toFixed(2)} % by ring)`,
-    ...leftOut().map((what) => `left out: ${what}`),
-    `all runs: ${path}`,
+    ...notes,
   ].join("\n");
 }
 

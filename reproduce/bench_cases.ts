@@ -38,7 +38,8 @@ interface Report {
 
 interface BareRing {
   rtt_ns: { p50: number };
-  stream: { size: number; per_second: number; gbytes_per_second: number }[];
+  per_second: number;
+  gbytes_per_second: number;
 }
 
 async function pair(ground: Ground, kind: Kind, ...words: string[]): Promise<Report> {
@@ -188,6 +189,7 @@ function bareRing(
   unit: string,
   better: "lower" | "higher",
   bound: Bound,
+  words: string[],
   read: (result: BareRing) => number,
 ): BenchCase {
   return {
@@ -197,17 +199,38 @@ function bareRing(
     bound,
     kinds: ["sd"],
     measure: async ({ lab, seconds }) => {
-      const words = ["bare-ring", "--json", "--seconds", `${seconds / 2}`];
-      return read(JSON.parse((await lab.run([sdbench, ...words])).stdout));
+      const command = [sdbench, "bare-ring", "--json", "--seconds", `${seconds}`];
+      return read(JSON.parse((await lab.run([...command, ...words])).stdout));
     },
   };
 }
 
 const limits: BenchCase[] = [
   // 20 % around the reference machine's 0.13 us and 18 M/s.
-  bareRing("ping-pong 8 B", "us", "lower", { atMost: 0.156 }, ({ rtt_ns }) => rtt_ns.p50 / 1000),
-  bareRing("64 B", "M/s", "higher", { atLeast: 14.4 }, ({ stream }) => stream[0].per_second / 1e6),
-  bareRing("64 KiB", "GB/s", "higher", { atLeast: 9 }, ({ stream }) => stream[1].gbytes_per_second),
+  bareRing(
+    "ping-pong 8 B",
+    "us",
+    "lower",
+    { atMost: 0.156 },
+    ["--mode", "rtt", "--size", "8"],
+    ({ rtt_ns }) => rtt_ns.p50 / 1000,
+  ),
+  bareRing(
+    "64 B",
+    "M/s",
+    "higher",
+    { atLeast: 14.4 },
+    ["--mode", "stream", "--size", "64"],
+    ({ per_second }) => per_second / 1e6,
+  ),
+  bareRing(
+    "64 KiB",
+    "GB/s",
+    "higher",
+    { atLeast: 9 },
+    ["--mode", "stream", "--size", "65536"],
+    ({ gbytes_per_second }) => gbytes_per_second,
+  ),
 ];
 
 export function benchCases(): BenchCase[] {

@@ -20,8 +20,9 @@ const help =
     \\  sdbench pair   --mode MODE [options]   client and server in one command
     \\  sdbench server --mode echo|transfer|accept --port P [options]
     \\  sdbench client --mode MODE --port P [options]
-    \\  sdbench bare-ring [options]            two processes over a ring in shared memory: the limit
+    \\  sdbench bare-ring --mode rtt|stream    two processes over a ring in shared memory: the limit
     \\  sdbench floor [--json]                 system call, wake-up and cache-line costs
+    \\  sdbench cache-line [--json]            how far apart the first two cpus are just now
     \\
     \\MODE: rtt, stream, source, duplex, connect, idle; rtt under a condition: hog, two-threads,
     \\      after-fork, fork-both
@@ -60,6 +61,8 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
         runClient(&options);
     } else if (isAny(command, &.{"bare-ring"})) {
         bare_ring.run(&options);
+    } else if (isAny(command, &.{"cache-line"})) {
+        floor.runCacheLine(&options);
     } else if (isAny(command, &.{"floor"})) {
         floor.run(&options);
     } else {
