@@ -69,6 +69,66 @@ for (const io of eventDriven) {
   });
 }
 
+/** Ways to use many connections at once; 40,000 messages each. */
+const crowds: Record<string, string[]> = {
+  "one of 200 connections talks at a time": ["--connections", "200", "--active", "1"],
+  "three event loops on each side": ["--connections", "60", "--threads", "3"],
+  "connections in epolls nested in another": ["--connections", "60", "--epolls", "5"],
+};
+
+for (const [name, words] of Object.entries(crowds)) {
+  preloadedTest(`sdbench: ${name}`, none, async (lab) => {
+    await expectCarrier(lab, both, {}, async () => {
+      const report = await pair(lab, ["--io", "epoll-lt", ...words, "--count", "40000"]);
+      assert(report.messages >= 40_000);
+    });
+  });
+}
+
+preloadedTest("sdbench: pre-forked workers share a listener", none, async (lab) => {
+  await expectCarrier(lab, both, {}, async () => {
+    const words = ["--io", "epoll-lt", "--connections", "40", "--workers", "3"];
+    const report = await pair(lab, [...words, "--count", "40000"]);
+    assert(report.messages >= 40_000);
+  });
+});
+
+preloadedTest("sdbench: bursts come back as they were sent", none, async (lab) => {
+  await expectCarrier(lab, both, {}, async () => {
+    const report = await pair(lab, ["--mode", "bursts", "--burst", "20", "--count", "100000"]);
+    assertEquals(report.messages, 100_000);
+    assertEquals(report.checksum_ok, true);
+  });
+});
+
+for (const mode of ["fan-in", "fan-out"]) {
+  preloadedTest(`sdbench ${mode}: streams over 30 connections at once`, none, async (lab) => {
+    await expectCarrier(lab, both, { orReasons: ["ring_full"], orAtLeast: 0.8 }, async () => {
+      const words = ["--mode", mode, "--io", "epoll-lt", "--connections", "30", "--size", "1000"];
+      const report = await pair(lab, [...words, "--seconds", "0.5"]);
+      assert(report.messages >= 1_000, `${report.messages} messages`);
+      assertEquals(report.checksum_ok, true);
+    });
+  });
+}
+
+labTest("sdbench measures Unix sockets, pipes and the bare ring alike", none, async (lab) => {
+  const short = ["--seconds", "0.05", "--warmup-ms", "20", "--json"];
+  const commands = {
+    unix: ["pair", "--transport", "unix"],
+    pipe: ["pipe"],
+    "bare-ring": ["bare-ring"],
+  };
+  for (const [transport, words] of Object.entries(commands)) {
+    for (const mode of ["rtt", "stream"]) {
+      const { stdout } = await lab.run([sdbench, ...words, "--mode", mode, ...short]);
+      const report = JSON.parse(stdout);
+      assertEquals([report.transport, report.mode], [transport, mode]);
+      assert(report.messages > 0 && report.per_second > 0, stdout);
+    }
+  }
+});
+
 for (
   const [client, server] of [["blocking", "epoll-et"], ["epoll-lt", "fork"], ["poll", "threads"]]
 ) {
@@ -121,6 +181,9 @@ labTest("sdbench says what is wrong with its arguments", none, async (lab) => {
   assertStringIncludes(await wrong("pair", "--size"), "--size needs a value");
   assertStringIncludes(await wrong("pair", "--size", "0"), "at least one byte");
   assertStringIncludes(await wrong("client"), "client needs --port");
+  assertStringIncludes(await wrong("pair", "--threads", "0"), "at least one");
+  assertStringIncludes(await wrong("pair", "--connections", "9"), "mode rtt with --io blocking");
+  assertStringIncludes(await wrong("pair", "--mode", "fan-in"), "needs poll, select or epoll-lt");
 });
 
 async function pair(lab: Lab, words: string[]): Promise<Report> {

@@ -10,6 +10,7 @@ const report = @import("report.zig");
 const rtt = @import("client_rtt.zig");
 const stream = @import("client_stream.zig");
 const connects = @import("client_connect.zig");
+const fan = @import("client_fan.zig");
 const idle = @import("client_idle.zig");
 const Poller = @import("poller.zig").Poller;
 const Link = @import("link.zig").Link;
@@ -30,8 +31,13 @@ pub const Client = struct {
     server_cpu_start_ns: u64 = 0,
 
     pub fn connect(self: *Client) Link {
+        return self.connectIn(self.poller);
+    }
+
+    /// Connects with a poller of the caller's in place of the client's own.
+    pub fn connectIn(self: *const Client, poller: ?*Poller) Link {
         system.stage = "connecting";
-        return Link.connect(&self.address, self.poller);
+        return Link.connect(&self.address, poller);
     }
 
     pub fn beginMeasuring(self: *Client) void {
@@ -53,16 +59,18 @@ pub const Client = struct {
 /// Runs one mode against a server that listens; returns what it found.
 pub fn run(options: *const Options, mode: Mode) Result {
     refuseNonsense(options, mode);
-    if (options.pin) _ = system.pinToCpu(0);
+    if (options.clientCpu()) |cpu| _ = system.pinToCpu(cpu);
     const result = Result.shared();
     result.* = .{
         .mode = options_module.spell(mode),
         .io = options_module.spell(options.io),
         .server_io = options_module.spell(options.server_io orelse options.io),
+        .transport = if (std.mem.startsWith(u8, options.address, "@")) "unix" else "tcp",
         .size = options.size,
         .connections = options.connections,
     };
-    var poller: Poller = if (options.io.isEventDriven()) Poller.init(options.io) else undefined;
+    var poller: Poller = undefined;
+    if (options.io.isEventDriven()) poller = Poller.initNested(options.io, options.epolls);
     var client: Client = .{
         .options = options,
         .mode = mode,
@@ -71,7 +79,8 @@ pub fn run(options: *const Options, mode: Mode) Result {
         .result = result,
     };
     switch (mode) {
-        .rtt, .hog, .two_threads, .after_fork, .fork_both => rtt.run(&client),
+        .rtt, .bursts, .hog, .two_threads, .after_fork, .fork_both => rtt.run(&client),
+        .fan_in, .fan_out => fan.run(&client),
         .stream, .source, .duplex => stream.run(&client),
         .connect => connects.run(&client),
         .idle => idle.run(&client),
@@ -84,14 +93,22 @@ pub fn run(options: *const Options, mode: Mode) Result {
 }
 
 fn refuseNonsense(options: *const Options, mode: Mode) void {
-    const many_allowed = switch (mode) {
-        .rtt, .hog, .idle => options.io.isEventDriven(),
+    const many_allowed = options.io.isEventDriven() and switch (mode) {
+        .rtt, .hog, .idle, .fan_in, .fan_out => true,
         else => false,
     };
-    if (options.connections == 0) system.usage("--connections 0: at least one is needed", .{});
     if (options.connections > 1 and !many_allowed) system.usage(
         "--connections {d}: mode {s} with --io {s} uses one; " ++
-            "rtt and idle with poll, select or epoll can use more",
+            "rtt, idle, fan-in and fan-out with poll, select or epoll can use more",
         .{ options.connections, options_module.spell(mode), options_module.spell(options.io) },
+    );
+    const is_fan = mode == .fan_in or mode == .fan_out;
+    if (is_fan and (!options.io.isEventDriven() or options.io == .epoll_et)) system.usage(
+        "--io {s}: mode {s} needs poll, select or epoll-lt",
+        .{ options_module.spell(options.io), options_module.spell(mode) },
+    );
+    if (options.threads > 1 and mode != .rtt and mode != .hog) system.usage(
+        "--threads {d}: only mode rtt has several event loops",
+        .{options.threads},
     );
 }

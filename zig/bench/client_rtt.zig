@@ -1,6 +1,7 @@
 //! Ping-pong: send a message, wait for its echo, repeat. What it measures is the whole path of a
 //! small request through both sides' waiting; percentiles come from timed exchanges, the mean from
-//! the clock at both ends of the run.
+//! the clock at both ends of the run. With `--think-us` the client sleeps before each exchange, so
+//! that the server's wait is a long one; bursts send several messages before they wait.
 
 const std = @import("std");
 const libc = @import("libc.zig");
@@ -11,7 +12,7 @@ const Histogram = @import("histogram.zig").Histogram;
 const Link = @import("link.zig").Link;
 
 /// Exchanges between two looks at the time.
-const batch_messages = 64;
+const batch_exchanges = 64;
 /// A look at the clock distorts an exchange of some hundred ns by half (it waits for everything
 /// before it), so that of fast exchanges so many in a row make one sample.
 const fast_per_sample = 8;
@@ -22,11 +23,15 @@ pub fn run(client: *Client) void {
     if (client.options.connections > 1) return @import("client_many.zig").run(client);
     var link = client.connect();
     defer link.close();
+    const burst: usize = if (client.mode == .bursts) client.options.burst else 1;
     var ping: PingPong = .{
         .link = &link,
-        .message = system.allocBytes(client.options.size),
-        .echo = system.allocBytes(client.options.size),
+        .messages_each = burst,
+        .think_ns = @as(u64, client.options.think_us) * 1000,
+        .bytes = system.allocBytes(client.options.size * burst),
+        .echo = system.allocBytes(client.options.size * burst),
     };
+    if (ping.think_ns > 0) system.sleepExactly();
     ping.warmUp(client);
     if (client.mode == .fork_both) {
         measureInChild(client, &ping);
@@ -48,7 +53,7 @@ fn measureInChild(client: *Client, ping: *PingPong) void {
 }
 
 fn measure(client: *Client, ping: *PingPong) void {
-    ping.left = client.options.count;
+    ping.left = std.math.divCeil(u64, client.options.count, ping.messages_each) catch unreachable;
     ping.end_ns = system.nowNs() + client.options.measureNs();
     client.beginMeasuring();
     const start = system.nowNs();
@@ -60,19 +65,24 @@ fn measure(client: *Client, ping: *PingPong) void {
     const elapsed = system.nowNs() - start;
     client.endMeasuring();
     const result = client.result;
-    result.setRate(ping.messages, ping.messages * ping.message.len * 2, elapsed);
-    result.rtt_ns = ping.histogram.summary()
-        .withMean(elapsed, ping.messages)
-        .averagedOver(ping.per_sample);
+    const messages = ping.exchanges * ping.messages_each;
+    result.setRate(messages, ping.exchanges * ping.bytes.len * 2, elapsed);
+    const summary = ping.histogram.summary().averagedOver(ping.per_sample);
+    // Of exchanges with pauses between them, only the timed parts count.
+    result.rtt_ns = if (ping.think_ns > 0) summary else summary.withMean(elapsed, ping.exchanges);
     if (client.options.checksum) result.checksum_ok = ping.wrong == 0;
 }
 
 const PingPong = struct {
     link: *Link,
-    message: []u8,
+    /// What one exchange sends: one message, or a burst of them.
+    bytes: []u8,
+    messages_each: usize,
     echo: []u8,
+    /// Slept before each exchange.
+    think_ns: u64,
     histogram: Histogram = .{},
-    messages: u64 = 0,
+    exchanges: u64 = 0,
     /// Exchanges to do; 0: until `end_ns`.
     left: u64 = 0,
     end_ns: u64 = 0,
@@ -88,20 +98,21 @@ const PingPong = struct {
         // The fork that follows must find a connection that has been in use for a while.
         while (now - start < client.options.warmupNs() or done < client.options.fork_after) {
             const before = now;
-            for (0..batch_messages) |_| self.exchange();
+            for (0..batch_exchanges) |_| self.exchange();
             now = system.nowNs();
-            done += batch_messages;
-            const fast = (now - before) / batch_messages < fast_below_ns;
-            self.per_sample = if (fast) fast_per_sample else 1;
+            done += batch_exchanges;
+            const fast = (now - before) / batch_exchanges < fast_below_ns;
+            self.per_sample = if (fast and self.think_ns == 0) fast_per_sample else 1;
         }
     }
 
     /// False when the run is over.
     fn batch(self: *PingPong) bool {
-        const wanted = if (self.left == 0) batch_messages else @min(self.left, batch_messages);
+        const usual: u64 = if (self.think_ns > 0) 1 else batch_exchanges;
+        const wanted = if (self.left == 0) usual else @min(self.left, usual);
         var done: u64 = 0;
         while (done < wanted) : (done += self.per_sample) self.sample();
-        self.messages += done;
+        self.exchanges += done;
         if (self.left == 0) return system.nowNs() < self.end_ns;
         self.left -= wanted;
         return self.left > 0;
@@ -109,20 +120,23 @@ const PingPong = struct {
 
     fn turn(context: *anyopaque) bool {
         const self: *PingPong = @ptrCast(@alignCast(context));
-        for (0..turns.batch_messages / batch_messages) |_| if (!self.batch()) return false;
+        for (0..turns.batch_messages / batch_exchanges) |_| if (!self.batch()) return false;
         return true;
     }
 
     fn sample(self: *PingPong) void {
+        if (self.think_ns > 0) system.sleepNs(self.think_ns);
         const start = system.nowNs();
         for (0..self.per_sample) |_| self.exchange();
         self.histogram.record((system.nowNs() - start) / self.per_sample);
     }
 
+    /// Each message of a burst is a send of its own.
     fn exchange(self: *PingPong) void {
-        self.message[0] +%= 1;
-        self.link.sendAll(self.message);
+        self.bytes[0] +%= 1;
+        const size = self.bytes.len / self.messages_each;
+        for (0..self.messages_each) |i| self.link.sendAll(self.bytes[i * size ..][0..size]);
         self.link.recvAll(self.echo);
-        if (!std.mem.eql(u8, self.message, self.echo)) self.wrong += 1;
+        if (!std.mem.eql(u8, self.bytes, self.echo)) self.wrong += 1;
     }
 };

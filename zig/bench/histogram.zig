@@ -48,6 +48,15 @@ pub const Histogram = struct {
         self.max = @max(self.max, value);
     }
 
+    /// As if everything that `other` has had been recorded here.
+    pub fn add(self: *Histogram, other: *const Histogram) void {
+        for (&self.counts, other.counts) |*mine, theirs| mine.* += theirs;
+        self.total += other.total;
+        self.sum += other.sum;
+        self.min = @min(self.min, other.min);
+        self.max = @max(self.max, other.max);
+    }
+
     /// The value that this part of all samples does not exceed.
     pub fn percentile(self: *const Histogram, part: f64) u64 {
         if (self.total == 0) return 0;
@@ -109,6 +118,18 @@ test "percentiles of a known row" {
     try std.testing.expectEqual(1000, s.min);
     try std.testing.expectEqual(1_000_000, s.max);
     try std.testing.expectApproxEqRel(500_500.0, s.mean, 0.001);
+}
+
+test "two histograms added are one of all samples" {
+    var low: Histogram = .{};
+    var high: Histogram = .{};
+    for (1..501) |i| low.record(i);
+    for (501..1001) |i| high.record(i);
+    low.add(&high);
+    try std.testing.expectEqual(1000, low.total);
+    try std.testing.expectEqual(1, low.min);
+    try std.testing.expectEqual(1000, low.max);
+    try std.testing.expectApproxEqRel(500.0, @as(f64, @floatFromInt(low.percentile(0.5))), 0.02);
 }
 
 test "an empty histogram has zeroes" {

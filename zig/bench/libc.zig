@@ -26,6 +26,7 @@ pub const O_RDONLY = 0;
 
 pub const EINTR = 4;
 pub const EAGAIN = 11;
+pub const EOPNOTSUPP = 95;
 pub const EINPROGRESS = 115;
 
 pub const POLLIN: c_short = 1;
@@ -45,6 +46,7 @@ pub const EPOLL_CTL_MOD = 3;
 pub const PROT_READ_WRITE = 3;
 pub const MAP_SHARED_ANONYMOUS = 0x21;
 pub const PR_SET_PDEATHSIG = 1;
+pub const PR_SET_TIMERSLACK = 29;
 pub const RLIMIT_NOFILE = 7;
 pub const CLOCK_MONOTONIC = 1;
 pub const CLOCK_PROCESS_CPUTIME_ID = 2;
@@ -72,6 +74,8 @@ pub const sockaddr_in6 = extern struct {
     address: [16]u8,
     scope_id: u32 = 0,
 };
+
+pub const sockaddr_un = extern struct { family: u16 = AF_UNIX, path: [108]u8 = @splat(0) };
 
 pub const pollfd = extern struct { fd: c_int, events: c_short, revents: c_short = 0 };
 
@@ -112,6 +116,7 @@ comptime {
     const assert = std.debug.assert;
     assert(@sizeOf(sockaddr_in) == 16);
     assert(@sizeOf(sockaddr_in6) == 28);
+    assert(@sizeOf(sockaddr_un) == 110);
     assert(@sizeOf(epoll_event) == if (builtin.cpu.arch == .x86_64) 12 else 16);
     assert(@sizeOf(fd_set) == 128);
     assert(@sizeOf(rusage) == 144);
@@ -140,6 +145,7 @@ pub extern "c" fn open(path: [*:0]const u8, flags: c_int, ...) c_int;
 pub extern "c" fn close(fd: c_int) c_int;
 pub extern "c" fn readlink(path: [*:0]const u8, buffer: [*]u8, length: usize) isize;
 pub extern "c" fn pipe(fds: *[2]c_int) c_int;
+pub extern "c" fn dup(old: c_int) c_int;
 pub extern "c" fn dup2(old: c_int, new: c_int) c_int;
 pub extern "c" fn fcntl(fd: c_int, command: c_int, ...) c_int;
 pub extern "c" fn eventfd(initial: c_uint, flags: c_int) c_int;
@@ -175,6 +181,7 @@ pub extern "c" fn signal(number: c_int, handler: ?*const anyopaque) ?*anyopaque;
 pub extern "c" fn alarm(seconds: c_uint) c_uint;
 pub extern "c" fn sched_setaffinity(pid: c_int, size: usize, set: *const cpu_set) c_int;
 pub extern "c" fn sched_getaffinity(pid: c_int, size: usize, set: *cpu_set) c_int;
+pub extern "c" fn sched_yield() c_int;
 pub extern "c" fn sysconf(name: c_int) c_long;
 pub extern "c" fn getrlimit(resource: c_int, limit: *rlimit) c_int;
 pub extern "c" fn setrlimit(resource: c_int, limit: *const rlimit) c_int;
@@ -186,6 +193,8 @@ pub extern "c" fn mmap(
     fd: c_int,
     offset: c_long,
 ) *anyopaque;
+
+pub extern "c" fn munmap(address: *anyopaque, length: usize) c_int;
 
 /// What a thread runs.
 pub const ThreadEntry = *const fn (?*anyopaque) callconv(.c) ?*anyopaque;

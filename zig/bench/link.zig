@@ -109,7 +109,7 @@ pub const Link = struct {
     }
 
     /// Level-triggered waits are asked for what is wanted now and for nothing else.
-    fn setInterest(self: *Link, wanted: Interest) void {
+    pub fn setInterest(self: *Link, wanted: Interest) void {
         if (self.interest.eql(wanted)) return;
         self.interest = wanted;
         if (self.poller) |poller| poller.change(self.fd, wanted);

@@ -11,6 +11,7 @@ const server = @import("server.zig");
 const client = @import("client.zig");
 const pair = @import("pair.zig");
 const bare_ring = @import("bare_ring.zig");
+const pipe = @import("pipe.zig");
 const floor = @import("floor.zig");
 const Options = @import("options.zig").Options;
 
@@ -21,19 +22,25 @@ const help =
     \\  sdbench server --mode echo|transfer|accept --port P [options]
     \\  sdbench client --mode MODE --port P [options]
     \\  sdbench bare-ring --mode rtt|stream    two processes over a ring in shared memory: the limit
+    \\  sdbench pipe --mode rtt|stream         two processes over two pipes
     \\  sdbench floor [--json]                 system call, wake-up and cache-line costs
     \\  sdbench cache-line [--json]            how far apart the first two cpus are just now
     \\
-    \\MODE: rtt, stream, source, duplex, connect, idle; rtt under a condition: hog, two-threads,
-    \\      after-fork, fork-both
+    \\MODE: rtt, bursts, stream, source, duplex, fan-in, fan-out, connect, idle; rtt under a
+    \\      condition: hog, two-threads, after-fork, fork-both
     \\  --io blocking|poll|select|epoll-lt|epoll-et|threads|fork|two-threads, --server-io the same
     \\  --size BYTES    of a message (8)        --recv-bytes BYTES  a receiver asks for (the size)
     \\  --seconds S     to measure (1)          --count N, --bytes N  in place of --seconds
     \\  --warmup-ms MS  before it (200)         --connections N  (1)
+    \\  --active N      rtt: connections that have a message on the way at once (all)
     \\  --requests N    connect: exchanges on each connection (0)
+    \\  --think-us US   rtt: sleep before each exchange   --burst N  bursts: messages of one (32)
+    \\  --threads N     event loops on each side (1)      --epolls N  nested in each loop's (1)
+    \\  --workers N     server: pre-forked processes      --transport tcp|unix
     \\  --checksum      check every byte        --pin  client on the first cpu, server on the next
-    \\  --hogs          a busy loop on each cpu --json  print JSON
-    \\  --address A     (127.0.0.1)             --port P  (0: any)
+    \\  --hogs          a busy loop on each cpu --one-cpu  both on the first cpu
+    \\  --address A     (127.0.0.1; @NAME: a Unix socket)  --port P  (0: any)
+    \\  --json          print JSON
     \\  --fork-after N  fork after N echoes     --deadline S  give up after so long
     \\
     \\Exit: 0 done, 1 failed or bytes wrong, 2 wrong use, 3 gave up.
@@ -61,6 +68,8 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
         runClient(&options);
     } else if (isAny(command, &.{"bare-ring"})) {
         bare_ring.run(&options);
+    } else if (isAny(command, &.{"pipe"})) {
+        pipe.run(&options);
     } else if (isAny(command, &.{"cache-line"})) {
         floor.runCacheLine(&options);
     } else if (isAny(command, &.{"floor"})) {
@@ -73,7 +82,8 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
 
 fn runClient(options: *const Options) void {
     system.role = "sdbench client";
-    if (options.port == 0) system.usage("client needs --port, the server's", .{});
+    const needs_port = !std.mem.startsWith(u8, options.address, "@");
+    if (needs_port and options.port == 0) system.usage("client needs --port, the server's", .{});
     const mode = options.clientMode();
     const result = client.run(options, mode);
     result.print(options.json);

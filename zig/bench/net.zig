@@ -5,11 +5,12 @@ const libc = @import("libc.zig");
 const system = @import("system.zig");
 
 pub const Address = struct {
-    storage: extern union { v4: libc.sockaddr_in, v6: libc.sockaddr_in6 },
+    storage: extern union { v4: libc.sockaddr_in, v6: libc.sockaddr_in6, unix: libc.sockaddr_un },
     length: u32,
 
-    /// "127.0.0.1", "::1" or "::ffff:127.0.0.1".
+    /// "127.0.0.1", "::1", "::ffff:127.0.0.1", or "@name" of an abstract Unix socket.
     pub fn parse(text: []const u8, port: u16) Address {
+        if (text.len > 1 and text[0] == '@') return unixAddress(text[1..]);
         const port_be = std.mem.nativeToBig(u16, port);
         if (parseV4(text)) |v4| return .{
             .storage = .{ .v4 = .{ .port_be = port_be, .address = v4 } },
@@ -22,11 +23,22 @@ pub const Address = struct {
         system.usage("--address \"{s}\": not an IPv4 or IPv6 address", .{text});
     }
 
+    fn unixAddress(name: []const u8) Address {
+        var unix: libc.sockaddr_un = .{};
+        // A zero byte in front makes the name abstract: no file is left behind.
+        if (name.len + 1 > unix.path.len) system.usage("--address \"@{s}\": too long", .{name});
+        @memcpy(unix.path[1..][0..name.len], name);
+        const length = @offsetOf(libc.sockaddr_un, "path") + 1 + name.len;
+        return .{ .storage = .{ .unix = unix }, .length = @intCast(length) };
+    }
+
     fn family(address: *const Address) c_int {
         return address.storage.v4.family;
     }
 
+    /// 0 for a Unix socket.
     fn portNumber(address: *const Address) u16 {
+        if (address.family() == libc.AF_UNIX) return 0;
         return std.mem.bigToNative(u16, address.storage.v4.port_be);
     }
 };
@@ -65,7 +77,7 @@ pub fn listenOn(address: *const Address) c_int {
 }
 
 pub fn portOf(fd: c_int) u16 {
-    var address: Address = .{ .storage = undefined, .length = 28 };
+    var address: Address = .{ .storage = undefined, .length = @sizeOf(libc.sockaddr_un) };
     if (libc.getsockname(fd, &address.storage, &address.length) != 0) {
         system.fail("getsockname of the listener: {s}", .{libc.errorText()});
     }
@@ -77,7 +89,7 @@ pub fn acceptOn(listener: c_int) ?c_int {
     while (true) {
         const fd = libc.accept(listener, null, null);
         if (fd >= 0) {
-            setOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY);
+            sendAtOnce(fd);
             return fd;
         }
         switch (libc.errno()) {
@@ -116,7 +128,7 @@ fn failConnect(address: *const Address) noreturn {
 pub fn openSocket(address: *const Address) c_int {
     const fd = libc.socket(address.family(), libc.SOCK_STREAM | libc.SOCK_CLOEXEC, 0);
     if (fd < 0) system.fail("socket: {s}", .{libc.errorText()});
-    setOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY);
+    sendAtOnce(fd);
     return fd;
 }
 
@@ -127,11 +139,27 @@ pub fn setNonBlocking(fd: c_int) void {
     }
 }
 
+/// No waiting for more to send; Unix sockets never do and do not know the option.
+fn sendAtOnce(fd: c_int) void {
+    const on: c_int = 1;
+    const result = libc.setsockopt(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, &on, @sizeOf(c_int));
+    if (result != 0 and libc.errno() != libc.EOPNOTSUPP) {
+        system.fail("set TCP_NODELAY: {s}", .{libc.errorText()});
+    }
+}
+
 fn setOption(fd: c_int, level: c_int, name: c_int) void {
     const on: c_int = 1;
     if (libc.setsockopt(fd, level, name, &on, @sizeOf(c_int)) != 0) {
         system.fail("set option {d}.{d}: {s}", .{ level, name, libc.errorText() });
     }
+}
+
+test "an abstract Unix name starts with a zero byte and has its own length" {
+    const address = Address.parse("@ab", 0);
+    try std.testing.expectEqual(libc.AF_UNIX, address.family());
+    try std.testing.expectEqualStrings("\x00ab\x00", address.storage.unix.path[0..4]);
+    try std.testing.expectEqual(5, address.length);
 }
 
 test "addresses are read, wrong ones are not" {

@@ -35,11 +35,19 @@ pub const ServerMode = enum {
     accept,
 };
 
+/// What carries a pair's bytes; TCP may be accelerated by whatever is preloaded.
+pub const Transport = enum { tcp, unix };
+
 pub const Mode = enum {
     rtt,
+    /// Several messages at once, then their echoes.
+    bursts,
     stream,
     source,
     duplex,
+    /// Streams over all connections at once, to the server or from it.
+    fan_in,
+    fan_out,
     connect,
     idle,
     // Presets of rtt:
@@ -50,8 +58,8 @@ pub const Mode = enum {
 
     pub fn serverMode(mode: Mode, options: *const Options) ServerMode {
         return switch (mode) {
-            .rtt, .idle, .hog, .two_threads, .after_fork, .fork_both => .echo,
-            .stream, .source, .duplex => .transfer,
+            .rtt, .bursts, .idle, .hog, .two_threads, .after_fork, .fork_both => .echo,
+            .stream, .source, .duplex, .fan_in, .fan_out => .transfer,
             .connect => if (options.requests > 0) .echo else .accept,
         };
     }
@@ -62,6 +70,8 @@ pub const Options = struct {
     io: Io = .blocking,
     /// The server's, when it differs from the client's.
     server_io: ?Io = null,
+    transport: Transport = .tcp,
+    /// IPv4, IPv6, or a Unix socket's abstract name after "@".
     address: []const u8 = "127.0.0.1",
     /// 0: any free one, printed on stdout.
     port: u16 = 0,
@@ -76,12 +86,26 @@ pub const Options = struct {
     bytes: u64 = 0,
     warmup_ms: u32 = 200,
     connections: u32 = 1,
+    /// rtt over several connections: how many have a message on the way at once; 0: all.
+    active: u32 = 0,
+    /// rtt: what the client sleeps before each exchange.
+    think_us: u32 = 0,
+    /// bursts: messages of one.
+    burst: u32 = 32,
+    /// Event loops on each side, each on a thread of its own with connections of its own.
+    threads: u32 = 1,
+    /// epoll: instances over which an event loop spreads its connections, nested in one more.
+    epolls: u32 = 1,
+    /// Server: processes forked before the first connection, which all accept. 0: itself.
+    workers: u32 = 0,
     /// connect: exchanges on each connection.
     requests: u32 = 0,
     /// Echo this many messages, then fork and go on in the child.
     fork_after: u64 = 0,
     checksum: bool = false,
     pin: bool = false,
+    /// Both sides on the first cpu.
+    one_cpu: bool = false,
     hogs: bool = false,
     json: bool = false,
     /// Process whose CPU time and memory the client reports as the server's.
@@ -99,8 +123,19 @@ pub const Options = struct {
             }
             rest = rest[1 + options.takeOption(word[2..], rest[1..]) ..];
         }
-        if (options.size == 0) system.usage("--size 0: a message has at least one byte", .{});
+        options.refuseZeroes();
         return options;
+    }
+
+    fn refuseZeroes(options: *const Options) void {
+        if (options.size == 0) system.usage("--size 0: a message has at least one byte", .{});
+        inline for (.{ "connections", "burst", "threads", "epolls" }) |name| {
+            if (@field(options, name) == 0) system.usage("--" ++ name ++ " 0: at least one", .{});
+        }
+        if (options.threads > options.connections and options.threads > 1) system.usage(
+            "--threads {d}: more than --connections {d}, and each needs one",
+            .{ options.threads, options.connections },
+        );
     }
 
     /// Sets one option; returns how many further words it used.
@@ -131,6 +166,16 @@ pub const Options = struct {
         return if (options.recv_bytes == 0) options.size else options.recv_bytes;
     }
 
+    /// Which of the allowed cpus a pinned side takes; null: not pinned.
+    pub fn clientCpu(options: *const Options) ?usize {
+        return if (options.pin or options.one_cpu) 0 else null;
+    }
+
+    pub fn serverCpu(options: *const Options) ?usize {
+        if (options.one_cpu) return 0;
+        return if (options.pin) 1 % system.cpuCount() else null;
+    }
+
     pub fn warmupNs(options: *const Options) u64 {
         return @as(u64, options.warmup_ms) * 1_000_000;
     }
@@ -142,7 +187,9 @@ pub const Options = struct {
     /// Seconds after which a process that has not finished is stuck.
     pub fn deadlineSeconds(options: *const Options) u64 {
         if (options.deadline != 0) return options.deadline;
-        return 60 + @as(u64, @intFromFloat(options.seconds)) + options.warmup_ms / 1000;
+        // Ten thousand connections take some seconds to open.
+        return 60 + options.connections / 200 + @as(u64, @intFromFloat(options.seconds)) +
+            options.warmup_ms / 1000;
     }
 };
 

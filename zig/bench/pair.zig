@@ -18,6 +18,7 @@ pub fn run(given: *const Options) void {
     const mode = given.clientMode();
     var options = given.*;
     applyPreset(mode, &options);
+    if (options.transport == .unix) options.address = uniqueName();
     _ = system.raiseFdLimit();
 
     var server = startServer(mode, &options);
@@ -45,13 +46,19 @@ fn applyPreset(mode: Mode, options: *Options) void {
             options.io = .blocking;
             options.fork_after = fork_after_messages;
         },
-        .rtt, .stream, .source, .duplex, .connect, .idle => {},
+        .rtt, .bursts, .stream, .source, .duplex, .fan_in, .fan_out, .connect, .idle => {},
     }
     if (options.server_io == null) options.server_io = options.io;
 }
 
+/// No other run has this name, and no file is left behind.
+fn uniqueName() []const u8 {
+    return std.fmt.allocPrint(system.allocator, "@sdbench-{d}", .{libc.getpid()}) catch
+        system.fail("name a Unix socket: out of memory", .{});
+}
+
 fn servesInChild(options: *const Options) bool {
-    return options.server_io.? == .fork or options.fork_after > 0;
+    return options.server_io.? == .fork or options.fork_after > 0 or options.workers > 0;
 }
 
 const Server = struct {
@@ -112,13 +119,18 @@ fn execServer(mode: Mode, options: *const Options) noreturn {
     words.add("--recv-bytes={d}", .{options.recv_bytes});
     words.add("--fork-after={d}", .{options.fork_after});
     words.add("--deadline={d}", .{options.deadlineSeconds() + 5});
+    words.add("--threads={d}", .{options.threads});
+    words.add("--connections={d}", .{options.threads}); // as many as --threads needs
+    words.add("--epolls={d}", .{options.epolls});
+    words.add("--workers={d}", .{options.workers});
     if (options.pin) words.add("--pin", .{});
+    if (options.one_cpu) words.add("--one-cpu", .{});
     _ = libc.execv(&path, &words.list);
     system.fail("exec {s}: {s}", .{ path[0..@intCast(length)], libc.errorText() });
 }
 
 const Words = struct {
-    list: [16:null]?[*:0]const u8 = @splat(null),
+    list: [24:null]?[*:0]const u8 = @splat(null),
     count: usize = 0,
 
     fn add(self: *Words, comptime format: []const u8, arguments: anytype) void {

@@ -20,6 +20,8 @@ pub const Interest = struct {
 pub const Poller = struct {
     kind: Kind,
     epoll_fd: c_int = -1,
+    /// epoll: instances that are nested in `epoll_fd` and hold the registrations; none: it does.
+    nested: []c_int = &.{},
     /// poll and select: everything registered; `place` finds an fd in it.
     entries: std.ArrayList(libc.pollfd) = .empty,
     place: std.ArrayList(u32) = .empty,
@@ -41,6 +43,24 @@ pub const Poller = struct {
         if (kind == .epoll_lt or kind == .epoll_et) {
             self.epoll_fd = libc.epoll_create1(0);
             if (self.epoll_fd < 0) system.fail("epoll_create1: {s}", .{libc.errorText()});
+        }
+        return self;
+    }
+
+    /// As `init`, with registrations spread over so many epoll instances inside another one.
+    pub fn initNested(io: Io, instances: u32) Poller {
+        var self = Poller.init(io);
+        if (instances == 1) return self;
+        if (self.epoll_fd < 0) system.usage("--epolls {d}: only with --io epoll", .{instances});
+        self.nested = system.allocator.alloc(c_int, instances) catch
+            system.fail("make {d} epoll instances: out of memory", .{instances});
+        for (self.nested) |*fd| {
+            fd.* = libc.epoll_create1(0);
+            if (fd.* < 0) system.fail("epoll_create1: {s}", .{libc.errorText()});
+            var event: libc.epoll_event = .{ .events = libc.EPOLLIN, .data = @intCast(fd.*) };
+            if (libc.epoll_ctl(self.epoll_fd, libc.EPOLL_CTL_ADD, fd.*, &event) != 0) {
+                system.fail("epoll_ctl of a nested epoll: {s}", .{libc.errorText()});
+            }
         }
         return self;
     }
@@ -83,7 +103,15 @@ pub const Poller = struct {
     }
 
     fn waitEpoll(self: *Poller, timeout_ms: c_int) void {
-        const n = libc.epoll_wait(self.epoll_fd, &self.epoll_buffer, events_max, timeout_ms);
+        if (self.nested.len == 0) return self.takeEvents(self.epoll_fd, timeout_ms);
+        var ready: [events_max]libc.epoll_event = undefined;
+        const n = libc.epoll_wait(self.epoll_fd, &ready, ready.len, timeout_ms);
+        if (n < 0) return checkInterrupted("epoll_wait");
+        for (ready[0..@intCast(n)]) |*event| self.takeEvents(@intCast(event.data), 0);
+    }
+
+    fn takeEvents(self: *Poller, epoll_fd: c_int, timeout_ms: c_int) void {
+        const n = libc.epoll_wait(epoll_fd, &self.epoll_buffer, events_max, timeout_ms);
         if (n < 0) return checkInterrupted("epoll_wait");
         for (self.epoll_buffer[0..@intCast(n)]) |*event| {
             const broken = event.events & (libc.EPOLLERR | libc.EPOLLHUP) != 0;
@@ -148,9 +176,14 @@ pub const Poller = struct {
         if (interest.read) event.events |= libc.EPOLLIN;
         if (interest.write) event.events |= libc.EPOLLOUT;
         if (self.kind == .epoll_et) event.events = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLET;
-        if (libc.epoll_ctl(self.epoll_fd, op, fd, &event) != 0) {
+        if (libc.epoll_ctl(self.epollOf(fd), op, fd, &event) != 0) {
             system.fail("epoll_ctl {d} of descriptor {d}: {s}", .{ op, fd, libc.errorText() });
         }
+    }
+
+    fn epollOf(self: *const Poller, fd: c_int) c_int {
+        if (self.nested.len == 0) return self.epoll_fd;
+        return self.nested[@as(usize, @intCast(fd)) % self.nested.len];
     }
 
     fn addEntry(self: *Poller, fd: c_int, interest: Interest) void {
@@ -186,10 +219,14 @@ pub const Poller = struct {
 };
 
 test "each kind reports a written pipe as readable and then forgets it" {
-    for ([_]Io{ .poll, .select, .epoll_lt, .epoll_et }) |io| {
+    const ways = [_]struct { Io, u32 }{
+        .{ .poll, 1 },     .{ .select, 1 },   .{ .epoll_lt, 1 },
+        .{ .epoll_et, 1 }, .{ .epoll_lt, 3 },
+    };
+    for (ways) |way| {
         var fds: [2]c_int = undefined;
         try std.testing.expectEqual(0, libc.pipe(&fds));
-        var poller = Poller.init(io);
+        var poller = Poller.initNested(way[0], way[1]);
         poller.add(fds[0], .{});
         try std.testing.expectEqual(0, poller.wait(0).len);
         try std.testing.expectEqual(1, libc.write(fds[1], "x", 1));

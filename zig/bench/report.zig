@@ -9,6 +9,7 @@ pub const Result = struct {
     mode: []const u8,
     io: []const u8,
     server_io: []const u8,
+    transport: []const u8 = "tcp",
     size: u32,
     connections: u32,
     messages: u64 = 0,
@@ -51,10 +52,10 @@ pub const Result = struct {
     fn line(result: *const Result, buffer: []u8) std.fmt.BufPrintError![]u8 {
         const start = try std.fmt.bufPrint(
             buffer,
-            "{s} {s} {d} B: {d:.0}/s, {d:.3} GB/s, {d} in {d:.3} s",
+            "{s} {s} {s} {d} B: {d:.0}/s, {d:.3} GB/s, {d} in {d:.3} s",
             .{
-                result.mode,              result.io,       result.size,    result.per_second,
-                result.gbytes_per_second, result.messages, result.seconds,
+                result.mode,       result.io,                result.transport, result.size,
+                result.per_second, result.gbytes_per_second, result.messages,  result.seconds,
             },
         );
         var length = start.len;

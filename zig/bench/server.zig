@@ -12,6 +12,7 @@ const pattern = @import("pattern.zig");
 const transfer = @import("transfer.zig");
 const turns = @import("turns.zig");
 const events = @import("server_events.zig");
+const workers = @import("workers.zig");
 const Options = options_module.Options;
 const ServerMode = options_module.ServerMode;
 
@@ -26,9 +27,10 @@ pub fn run(options: *const Options) noreturn {
     );
     _ = system.raiseFdLimit();
     _ = libc.signal(libc.SIGTERM, @ptrCast(&onTerminate));
-    if (options.pin) _ = system.pinToCpu(1 % system.cpuCount());
+    if (options.serverCpu()) |cpu| _ = system.pinToCpu(cpu);
     const listener = net.listenOn(&net.Address.parse(options.address, options.port));
     announce(net.portOf(listener));
+    if (options.workers > 0) workers.become(options.workers);
 
     if (options.io.isEventDriven()) events.serve(options, mode, listener);
     var server: Server = .{
@@ -48,6 +50,7 @@ fn announce(port: u16) void {
 /// Children that serve connections end when their connections do; waiting for them here puts their
 /// CPU time into what the parent of this process is told.
 fn onTerminate(_: c_int) callconv(.c) void {
+    workers.terminate();
     while (libc.waitpid(-1, null, 0) > 0) {}
     libc._exit(0);
 }

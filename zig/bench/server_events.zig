@@ -16,11 +16,34 @@ const ServerMode = options_module.ServerMode;
 /// Reads of one level-triggered event before the others get their turn.
 const rounds_max = 256;
 
+/// Serves by `--threads` loops, each with its own poller; they all accept from one listener.
 pub fn serve(options: *const Options, mode: ServerMode, listener: c_int) noreturn {
+    net.setNonBlocking(listener);
+    var job: LoopJob = .{ .options = options, .mode = mode, .listener = listener };
+    for (1..options.threads) |_| _ = system.spawnThread(&LoopJob.entry, &job);
+    job.run();
+}
+
+const LoopJob = struct {
+    options: *const Options,
+    mode: ServerMode,
+    listener: c_int,
+
+    fn entry(argument: ?*anyopaque) callconv(.c) ?*anyopaque {
+        const job: *LoopJob = @ptrCast(@alignCast(argument.?));
+        job.run();
+    }
+
+    fn run(job: *const LoopJob) noreturn {
+        runLoop(job.options, job.mode, job.listener);
+    }
+};
+
+fn runLoop(options: *const Options, mode: ServerMode, listener: c_int) noreturn {
     var loop: Loop = .{
         .mode = mode,
         .listener = listener,
-        .poller = Poller.init(options.io),
+        .poller = Poller.initNested(options.io, options.epolls),
         .work = .{
             .message = system.allocBytes(options.size),
             .buffer = system.allocBytes(bufferBytes(options, mode)),
@@ -28,7 +51,6 @@ pub fn serve(options: *const Options, mode: ServerMode, listener: c_int) noretur
             .rounds = if (options.io == .epoll_et) std.math.maxInt(usize) else rounds_max,
         },
     };
-    net.setNonBlocking(listener);
     loop.poller.add(listener, .{});
     while (true) loop.turn();
 }

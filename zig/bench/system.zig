@@ -73,6 +73,11 @@ pub fn sleepNs(ns: u64) void {
     while (libc.nanosleep(&left, &left) != 0) {}
 }
 
+/// Sleeps end when they should and not up to 50 us later, as the kernel's default lets them.
+pub fn sleepExactly() void {
+    _ = libc.prctl(libc.PR_SET_TIMERSLACK, @as(c_ulong, 1));
+}
+
 /// Ends this process with a message if it has not finished in time: a benchmark that hangs must
 /// say where.
 pub fn setDeadline(seconds: u64) void {

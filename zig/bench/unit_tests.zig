@@ -2,6 +2,7 @@
 
 test {
     _ = @import("bare_ring.zig");
+    _ = @import("client_many.zig");
     _ = @import("histogram.zig");
     _ = @import("net.zig");
     _ = @import("options.zig");
