@@ -71,6 +71,12 @@ const suites: readonly Suite[] = [
     command: () => deno("test", "-A", "--no-check", "tests"),
     counts: countsOfDeno,
   },
+  {
+    name: "conformance",
+    summary: "the same calls over kernel TCP and over rings: what they return, compared",
+    command: () => deno("run", "-A", "--no-check", "tests/conformance/main.ts"),
+    counts: countsOfInterleave,
+  },
 ];
 
 export async function run(call: Call): Promise<number> {

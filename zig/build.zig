@@ -1,7 +1,7 @@
 //! Builds everything native: libsd.so (the preload library), libsdffi.so (C ABI for Deno), the
-//! plain libc benchmark programs, and the tests. `zig build` installs into zig-out/;
-//! `zig build test` runs the unit tests and the interleaving test; `zig build layout` prints the
-//! TypeScript layout tables, `zig build api` docs/API.md.
+//! plain libc programs that measure (sdbench) and compare (sdconform), and the tests. `zig build`
+//! installs into zig-out/; `zig build test` runs the unit tests and the interleaving test; `zig
+//! build layout` prints the TypeScript layout tables, `zig build api` docs/API.md.
 
 const std = @import("std");
 
@@ -12,6 +12,7 @@ pub fn build(b: *std.Build) void {
     addPreload(b, target, optimize);
     addFfi(b, target, optimize);
     addBench(b, target, optimize);
+    addConformance(b, target);
     addLayout(b);
     addApi(b);
     addTests(b, target, optimize);
@@ -71,6 +72,22 @@ fn addBench(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.
     b.installArtifact(exe);
 }
 
+fn addConformance(b: *std.Build, target: std.Build.ResolvedTarget) void {
+    const exe = b.addExecutable(.{
+        .name = "sdconform",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("conformance/main.zig"),
+            .target = target,
+            // A mistake in a case must be found, not compared.
+            .optimize = .safe,
+            .link_libc = true,
+        }),
+        .use_llvm = true,
+        .use_lld = true,
+    });
+    b.installArtifact(exe);
+}
+
 fn addLayout(b: *std.Build) void {
     const exe = b.addExecutable(.{
         .name = "layout-export",
@@ -115,17 +132,19 @@ fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.
     const unit_step = b.step("test", "run the Zig unit tests");
     unit_step.dependOn(&run_unit.step);
 
-    const bench = b.addTest(.{
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("bench/unit_tests.zig"),
-            .target = target,
-            .optimize = optimize,
-            .link_libc = true,
-        }),
-    });
-    const run_bench = b.addRunArtifact(bench);
-    run_bench.has_side_effects = true;
-    unit_step.dependOn(&run_bench.step);
+    for ([_][]const u8{ "bench/unit_tests.zig", "conformance/unit_tests.zig" }) |root| {
+        const tests = b.addTest(.{
+            .root_module = b.createModule(.{
+                .root_source_file = b.path(root),
+                .target = target,
+                .optimize = optimize,
+                .link_libc = true,
+            }),
+        });
+        const run = b.addRunArtifact(tests);
+        run.has_side_effects = true;
+        unit_step.dependOn(&run.step);
+    }
 
     const sim = b.addExecutable(.{
         .name = "interleave",

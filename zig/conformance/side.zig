@@ -1,0 +1,263 @@
+//! One side of a case as its code sees it: it makes calls that are recorded, and keeps in step with
+//! the other side.
+//!
+//! A transcript holds nothing that depends on timing, process ids, ports or descriptor numbers:
+//! descriptors have labels, steps are agreed on through a side channel (a Unix socket that no
+//! library accelerates), and what may come in pieces is recorded as a whole.
+
+const std = @import("std");
+const connection = @import("connection.zig");
+const calls = @import("calls.zig");
+const libc = @import("libc.zig");
+const text = @import("text.zig");
+const transcript_module = @import("transcript.zig");
+
+const Stage = transcript_module.Stage;
+const Transcript = transcript_module.Transcript;
+
+pub const Role = enum { server, client };
+
+const label_max = 1024;
+var labels: [label_max]?[]const u8 = @splat(null);
+
+pub const Side = struct {
+    transcript: *Transcript,
+    stage: *Stage,
+    role: Role,
+    /// Both ends are preloaded: warm-ups go on until the kernel carries nothing any more.
+    expect_ring: bool,
+    /// The child that `fork` made last.
+    child_pid: c_int = 0,
+
+    // -- calls that are recorded (calls.zig and its like) -------------------------------------
+
+    pub const accept = calls.accept;
+    pub const close = calls.close;
+    pub const connect = calls.connect;
+    pub const read = calls.read;
+    pub const recv = calls.recv;
+    pub const recvAll = calls.recvAll;
+    pub const recvToEnd = calls.recvToEnd;
+    pub const send = calls.send;
+    pub const sendAll = calls.sendAll;
+    pub const shutdown = calls.shutdown;
+    pub const write = calls.write;
+
+    pub const pollNow = calls.pollNow;
+    pub const queued = calls.queued;
+    pub const untilEvents = calls.untilEvents;
+    pub const untilQueued = calls.untilQueued;
+
+    // -- connections (connection.zig) ---------------------------------------------------------
+
+    pub const accepted = connection.accepted;
+    pub const connected = connection.connected;
+    pub const listening = connection.listening;
+    pub const acceptFrom = connection.acceptFrom;
+    pub const connectTo = connection.connectTo;
+    pub const warmUp = connection.warmUp;
+
+    // -- the transcript -----------------------------------------------------------------------
+
+    /// Says what is done next, so that a hang can be explained; `end` completes the line.
+    pub fn begin(t: *Side, comptime format: []const u8, args: anytype) void {
+        var w: std.Io.Writer = .fixed(&t.stage.text);
+        w.print(format, args) catch {}; // cut off
+        t.stage.text_length = @intCast(w.end);
+        @atomicStore(u32, &t.stage.busy, 1, .release);
+    }
+
+    /// Adds the line that `begin` began, with what came of it.
+    pub fn end(t: *Side, comptime format: []const u8, args: anytype) void {
+        const errno = libc.errno();
+        var buffer: [1024]u8 = undefined;
+        var w: std.Io.Writer = .fixed(&buffer);
+        w.writeAll(t.stage.text[0..t.stage.text_length]) catch {};
+        w.print(format, args) catch {};
+        t.transcript.addLine(t.stage, w.buffered());
+        @atomicStore(u32, &t.stage.busy, 0, .release);
+        libc.setErrno(errno);
+    }
+
+    /// Ends a call: its value, or -1 and errno.
+    pub fn result(t: *Side, value: anytype) @TypeOf(value) {
+        if (value < 0) {
+            t.end(" = {d} {f}", .{ value, text.errno(libc.errno()) });
+        } else {
+            t.end(" = {d}", .{value});
+        }
+        return value;
+    }
+
+    /// Ends a call that makes a descriptor: the number is not recorded, the label is.
+    pub fn resultFd(t: *Side, fd: c_int, called: []const u8) c_int {
+        if (fd < 0) return t.result(fd);
+        t.label(fd, called);
+        t.end(" = {s}", .{called});
+        return fd;
+    }
+
+    /// Ends a call that fills a buffer.
+    pub fn resultBytes(t: *Side, count: isize, buffer: []const u8) isize {
+        if (count < 0) return t.result(count);
+        const filled = buffer[0..@min(buffer.len, @as(usize, @intCast(count)))];
+        t.end(" = {d} {f}", .{ count, text.bytes(filled) });
+        return count;
+    }
+
+    /// Adds a line that is no call.
+    pub fn note(t: *Side, comptime format: []const u8, args: anytype) void {
+        t.begin(format, args);
+        t.end("", .{});
+    }
+
+    /// The case cannot go on: both the transcript and the exit code say so.
+    pub fn fail(t: *Side, comptime format: []const u8, args: anytype) noreturn {
+        t.note("FAILED: " ++ format, args);
+        libc._exit(1);
+    }
+
+    /// Gives a descriptor the name that it has in the transcript.
+    pub fn label(_: *Side, fd: c_int, text_of_it: []const u8) void {
+        if (fd >= 0 and fd < label_max) labels[@intCast(fd)] = text_of_it;
+    }
+
+    pub fn name(_: *const Side, fd: c_int) []const u8 {
+        if (fd == -1) return "-1";
+        if (fd < 0 or fd >= label_max) return "unknown";
+        return labels[@intCast(fd)] orelse "unlabelled";
+    }
+
+    // -- in step with the other side ----------------------------------------------------------
+
+    /// Returns when the other side has come to the same step.
+    pub fn sync(t: *Side, step: []const u8) void {
+        t.begin("-- {s}", .{step});
+        t.say(step, 0);
+        _ = t.listen(step);
+        t.end("", .{});
+    }
+
+    /// Gives the other side a value that it asks for with `hear`. Not recorded.
+    pub fn tell(t: *Side, what: []const u8, value: u64) void {
+        t.say(what, value);
+    }
+
+    pub fn hear(t: *Side, what: []const u8) u64 {
+        t.begin("-- the other side's {s}", .{what});
+        const value = t.listen(what);
+        @atomicStore(u32, &t.stage.busy, 0, .release);
+        return value;
+    }
+
+    fn say(t: *Side, what: []const u8, value: u64) void {
+        var buffer: [128]u8 = undefined;
+        const line = std.fmt.bufPrint(&buffer, "{s}={d}\n", .{ what, value }) catch
+            t.fail("the name of step '{s}' is too long", .{what});
+        // A pipe's worth of names fits without waiting.
+        const sent = libc.send(transcript_module.channel_fd, line.ptr, line.len, libc.MSG_NOSIGNAL);
+        if (sent != line.len) t.fail("the other side is gone before '{s}'", .{what});
+    }
+
+    fn listen(t: *Side, what: []const u8) u64 {
+        var buffer: [128]u8 = undefined;
+        const line = t.readLine(&buffer, what);
+        const equals = std.mem.findScalar(u8, line, '=') orelse line.len;
+        if (!std.mem.eql(u8, line[0..equals], what)) {
+            t.fail("the other side is at '{s}', not at '{s}'", .{ line, what });
+        }
+        return std.fmt.parseInt(u64, line[equals + 1 ..], 10) catch 0;
+    }
+
+    fn readLine(t: *Side, buffer: []u8, what: []const u8) []const u8 {
+        var length: usize = 0;
+        while (length < buffer.len) {
+            const n = libc.read(transcript_module.channel_fd, buffer[length..].ptr, 1);
+            if (n < 0 and libc.errno() == libc.EINTR) continue;
+            if (n != 1) t.fail("the other side is gone before '{s}'", .{what});
+            if (buffer[length] == '\n') return buffer[0..length];
+            length += 1;
+        }
+        t.fail("the other side's answer to '{s}' is too long", .{what});
+    }
+
+    // -- threads and children -----------------------------------------------------------------
+
+    /// A side of its own for a thread or a forked child: its lines are a transcript of their own.
+    pub fn branch(t: *const Side, called: []const u8) Side {
+        var buffer: [40]u8 = undefined;
+        const full = std.fmt.bufPrint(&buffer, "{s}/{s}", .{ @tagName(t.role), called }) catch called;
+        var copy = t.*;
+        copy.stage = t.transcript.addStage(full) orelse @constCast(t).fail("too many stages", .{});
+        return copy;
+    }
+
+    pub const Thread = struct {
+        handle: usize,
+        side: Side,
+        body: *const fn (*Side) void,
+    };
+
+    /// Runs `body` on a thread; `thread` must stay where it is until `join`.
+    pub fn spawn(t: *Side, thread: *Thread, called: []const u8, body: *const fn (*Side) void) void {
+        thread.* = .{ .handle = 0, .side = t.branch(called), .body = body };
+        if (libc.pthread_create(&thread.handle, null, &runThread, thread) != 0) {
+            t.fail("pthread_create for {s} failed", .{called});
+        }
+    }
+
+    pub fn join(t: *Side, thread: *Thread) void {
+        t.begin("-- join {s}", .{transcript_module.stageName(thread.side.stage)});
+        _ = libc.pthread_join(thread.handle, null);
+        t.end("", .{});
+    }
+
+    fn runThread(argument: ?*anyopaque) callconv(.c) ?*anyopaque {
+        const thread: *Thread = @ptrCast(@alignCast(argument.?));
+        thread.body(&thread.side);
+        return null;
+    }
+
+    /// fork; the child gets a side of its own by this name and must end by `exitChild`.
+    pub fn fork(t: *Side, called: []const u8) ?Side {
+        const child = t.branch(called);
+        const pid = libc.fork();
+        if (pid < 0) t.fail("fork of {s}: {f}", .{ called, text.errno(libc.errno()) });
+        if (pid > 0) {
+            t.child_pid = pid;
+            return null;
+        }
+        t.transcript.addPid(libc.getpid());
+        return child;
+    }
+
+    /// Waits for a child's end and records how it ended.
+    pub fn waitChild(t: *Side, pid: c_int) void {
+        var status: c_int = 0;
+        t.begin("-- the child's end", .{});
+        while (libc.waitpid(pid, &status, 0) < 0) {
+            if (libc.errno() != libc.EINTR) return t.end(": {f}", .{text.errno(libc.errno())});
+        }
+        const signal = status & 0x7f;
+        if (signal != 0) return t.end(": signal {d}", .{signal});
+        t.end(": exit {d}", .{(status >> 8) & 0xff});
+    }
+
+    pub fn exitChild(_: *Side, code: c_int) noreturn {
+        libc._exit(code);
+    }
+
+    /// Memory of the case's own; `free` gives it back.
+    pub fn memory(t: *Side, count: usize) []u8 {
+        return std.heap.c_allocator.alloc(u8, count) catch t.fail("out of memory", .{});
+    }
+
+    pub fn free(_: *Side, bytes: []u8) void {
+        std.heap.c_allocator.free(bytes);
+    }
+
+    /// Between two looks at something that will come about by itself.
+    pub fn pause(_: *Side) void {
+        _ = libc.nanosleep(&.{ .sec = 0, .nsec = 200_000 }, null);
+    }
+};

@@ -1,0 +1,7 @@
+//! Root of sdconform's unit tests (main.zig cannot be: it brings a C main of its own).
+
+test {
+    _ = @import("case.zig");
+    _ = @import("text.zig");
+    _ = @import("transcript.zig");
+}
