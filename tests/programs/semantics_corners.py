@@ -295,3 +295,25 @@ def taken_numbers_epoll_client(sock, peer):
             peer.wait()
     sock.sendall(b"end")
     same(recv_to_end(sock), b"end")
+
+
+def edge_tells_all_server(sock, peer):
+    """An edge for reading also says that there is room, though that was told before."""
+    both = select.EPOLLIN | select.EPOLLOUT
+    with select.epoll() as epoll:
+        epoll.register(sock, both | select.EPOLLET)
+        same(epoll.poll(10), [(sock.fileno(), select.EPOLLOUT)], "at first")
+        same(epoll.poll(0.05), [], "nothing new")
+        for _ in range(3):
+            peer.tell()
+            same(epoll.poll(10), [(sock.fileno(), both)], "bytes came")
+            same(epoll.poll(0.05), [], "nothing new")
+        same(recv_all(sock, 3), b"+++")
+    sock.sendall(b"!")
+
+
+def edge_tells_all_client(sock, peer):
+    for _ in range(3):
+        peer.wait()
+        sock.sendall(b"+")
+    same(recv_all(sock, 1), b"!")

@@ -70,6 +70,11 @@ pub const message_bytes_max = 256;
 /// How long a consumer that must leave for a program without the library waits for its peer.
 pub const recall_timeout_ns = 50 * 1_000_000;
 
+/// SOCKSDIRECT_EAGER: how long a client waits for an arena, and for a listener that the monitor may
+/// be about to register.
+pub const eager_arena_wait_ns = 200 * 1_000_000;
+pub const eager_listener_wait_ns = 10 * 1_000_000;
+
 /// A blocked producer whose full ring does not move for this long goes on over kernel TCP, whose
 /// buffers are larger: programs that rely on them must not deadlock.
 /// (Long enough that a reader who merely lost its core for some time slices does not cause it.)

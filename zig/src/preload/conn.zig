@@ -340,7 +340,7 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
     c.refs = 1;
     c.nonblocking = nonblocking;
     // One request and its answer pay nothing: negotiation starts at the third data call.
-    c.next_attempt = 3;
+    c.next_attempt = @import("negotiate.zig").firstAttempt();
     end.role = @intFromEnum(role);
     end.fd = fd;
     end.pid = ends.table.?.header.pid;

@@ -48,15 +48,18 @@ pub var disabled = false;
 const Asked = struct { group: u32 = 0, session: u32 = 0, reason: Reason = .arena_pending, arenas: u32 = 0, ask_again: u64 = 0 };
 var asked: [asked_max]Asked = @splat(.{});
 
-/// Tells the monitor that a program with the library started; opens the line if there is a monitor.
+/// Tells the monitor that a program with the library started, on a line that is closed at once: most
+/// programs never use TCP, and those that look at their descriptors find none of ours.
 pub fn startupPing() void {
     if (disabled) return;
-    const guard = mutex.lock();
-    defer guard.unlock();
-    if (!open()) return;
+    const kind = sys.SOCK_SEQPACKET | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
+    const line: i32 = @intCast(sys.call(.socket, .{ sys.AF_UNIX, kind, 0 }));
+    if (line < 0) return;
+    defer _ = sys.call(.close, .{line});
+    if (!connectTo(line)) return;
     var ping: protocol.Ping = undefined;
     ping.payload = @intCast(sys.call(.getpid, .{}));
-    if (packet.send(fd, .ping, ping, &.{}) < 0) closeLine();
+    _ = packet.send(line, .ping, ping, &.{});
 }
 
 /// Registers this process if that has not happened. True: a line is open (WELCOME may be pending).

@@ -9,6 +9,7 @@ const fds = @import("fds.zig");
 const fork = @import("fork.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const spin = @import("spin.zig");
@@ -20,9 +21,8 @@ pub fn constructor() callconv(.c) void {
     defer sys.errno().* = saved;
     clock.begin();
     if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
-    if (std.c.getenv("SOCKSDIRECT_DISABLE")) |text| {
-        if (std.mem.span(text).len > 0 and text[0] != '0') control.disabled = true;
-    }
+    if (isSet("SOCKSDIRECT_DISABLE")) control.disabled = true;
+    negotiate.eager = isSet("SOCKSDIRECT_EAGER");
     readSocketPath();
     chooseOwnFds();
     if (!fds.init()) control.disabled = true;
@@ -41,6 +41,11 @@ pub fn constructor() callconv(.c) void {
 
 pub fn destructor() callconv(.c) void {
     conn.finishAll();
+}
+
+fn isSet(name: [*:0]const u8) bool {
+    const text = std.c.getenv(name) orelse return false;
+    return text[0] != 0 and text[0] != '0';
 }
 
 fn readSocketPath() void {

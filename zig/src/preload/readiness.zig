@@ -261,7 +261,30 @@ fn eventsOf(r: *Registration) u32 {
         if (ready) events |= r.events & in_events;
     }
     if (r.events & out_events != 0 and sendsByRing(c) and readyOut(r)) events |= r.events & out_events;
+    if (events != 0 and r.events & sys.EPOLLET != 0) events |= levelsOf(r) & r.events;
     return events;
+}
+
+/// An edge reports everything that is true at that moment, as on Linux, and not itself alone. The
+/// kernel is asked for a direction that it carries (that is rare: the other one is on the ring).
+fn levelsOf(r: *Registration) u32 {
+    const c = r.conn;
+    var levels: u32 = 0;
+    var ask: i16 = 0;
+    if (readsByRing(c)) {
+        r.seen_head = readableHead(r);
+        if (r.seen_head != c.end.rx.position) levels |= in_events;
+    } else ask |= sys.POLLIN;
+    if (sendsByRing(c)) {
+        r.out_reported = writableRing(c);
+        if (r.out_reported) levels |= out_events;
+    } else ask |= sys.POLLOUT;
+    if (ask == 0 or r.events & (in_events | out_events) == 0) return levels;
+    var p = [_]sys.PollFd{.{ .fd = c.fd, .events = ask }};
+    if (sys.poll(&p, 0, null) <= 0) return levels;
+    if (p[0].revents & sys.POLLIN != 0) levels |= in_events;
+    if (p[0].revents & sys.POLLOUT != 0) levels |= out_events;
+    return levels;
 }
 
 fn readyIn(r: *Registration, head: u64) bool {
