@@ -38,6 +38,7 @@ pub const Case = struct {
 
 const topics = .{
     .stream = @import("cases/stream.zig"),
+    .message = @import("cases/message.zig"),
 };
 
 /// Cases of the machinery itself: not listed, tests/conformance/conformance_test.ts asks for them.

@@ -92,6 +92,30 @@ pub const sockaddr_in6 = extern struct {
     scope_id: u32 = 0,
 };
 
+pub const iovec = extern struct { base: [*]u8, length: usize };
+
+pub const msghdr = extern struct {
+    name: ?*anyopaque = null,
+    name_length: u32 = 0,
+    vectors: [*]iovec,
+    count: usize,
+    control: ?*anyopaque = null,
+    control_length: usize = 0,
+    flags: c_int = 0,
+};
+
+pub const mmsghdr = extern struct { header: msghdr, length: c_uint = 0 };
+
+/// glibc's and musl's struct sigaction on 64-bit machines.
+pub const sigaction_t = extern struct {
+    handler: ?*const anyopaque,
+    mask: [16]c_ulong = @splat(0),
+    flags: c_int = 0,
+    restorer: ?*const anyopaque = null,
+};
+
+pub const SA_RESTART = 0x10000000;
+
 pub const pollfd = extern struct { fd: c_int, events: c_short, revents: c_short = 0 };
 pub const timespec = extern struct { sec: c_long, nsec: c_long };
 pub const timeval = extern struct { sec: c_long, usec: c_long };
@@ -128,10 +152,67 @@ pub extern "c" fn send(fd: c_int, buffer: [*]const u8, length: usize, flags: c_i
 pub extern "c" fn recv(fd: c_int, buffer: [*]u8, length: usize, flags: c_int) isize;
 pub extern "c" fn shutdown(fd: c_int, how: c_int) c_int;
 
+pub extern "c" fn sendto(
+    fd: c_int,
+    buffer: [*]const u8,
+    length: usize,
+    flags: c_int,
+    address: ?*const anyopaque,
+    address_length: u32,
+) isize;
+pub extern "c" fn recvfrom(
+    fd: c_int,
+    buffer: [*]u8,
+    length: usize,
+    flags: c_int,
+    address: ?*anyopaque,
+    address_length: ?*u32,
+) isize;
+pub extern "c" fn sendmsg(fd: c_int, header: *const msghdr, flags: c_int) isize;
+pub extern "c" fn recvmsg(fd: c_int, header: *msghdr, flags: c_int) isize;
+pub extern "c" fn sendmmsg(fd: c_int, headers: [*]mmsghdr, count: c_uint, flags: c_int) c_int;
+pub extern "c" fn recvmmsg(
+    fd: c_int,
+    headers: [*]mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    timeout: ?*timespec,
+) c_int;
+
 // -- descriptors --------------------------------------------------------------------------------
 
 pub extern "c" fn read(fd: c_int, buffer: [*]u8, length: usize) isize;
 pub extern "c" fn write(fd: c_int, buffer: [*]const u8, length: usize) isize;
+pub extern "c" fn readv(fd: c_int, vectors: [*]const iovec, count: c_int) isize;
+pub extern "c" fn writev(fd: c_int, vectors: [*]const iovec, count: c_int) isize;
+pub extern "c" fn preadv2(fd: c_int, vectors: [*]const iovec, count: c_int, offset: c_long, flags: c_int) isize;
+pub extern "c" fn pwritev2(fd: c_int, vectors: [*]const iovec, count: c_int, offset: c_long, flags: c_int) isize;
+pub extern "c" fn pread(fd: c_int, buffer: [*]u8, length: usize, offset: c_long) isize;
+pub extern "c" fn pwrite(fd: c_int, buffer: [*]const u8, length: usize, offset: c_long) isize;
+pub extern "c" fn lseek(fd: c_int, offset: c_long, whence: c_int) c_long;
+pub extern "c" fn fsync(fd: c_int) c_int;
+pub extern "c" fn fstat(fd: c_int, stat: *anyopaque) c_int;
+pub extern "c" fn readlink(path: [*:0]const u8, buffer: [*]u8, length: usize) isize;
+pub extern "c" fn pipe(fds: *[2]c_int) c_int;
+pub extern "c" fn sendfile(out: c_int, in: c_int, offset: ?*c_long, count: usize) isize;
+pub extern "c" fn splice(
+    in: c_int,
+    in_offset: ?*c_long,
+    out: c_int,
+    out_offset: ?*c_long,
+    count: usize,
+    flags: c_uint,
+) isize;
+pub extern "c" fn tee(in: c_int, out: c_int, count: usize, flags: c_uint) isize;
+pub extern "c" fn vmsplice(fd: c_int, vectors: [*]const iovec, count: usize, flags: c_uint) isize;
+pub extern "c" fn copy_file_range(
+    in: c_int,
+    in_offset: ?*c_long,
+    out: c_int,
+    out_offset: ?*c_long,
+    count: usize,
+    flags: c_uint,
+) isize;
 pub extern "c" fn open(path: [*:0]const u8, flags: c_int, ...) c_int;
 pub extern "c" fn close(fd: c_int) c_int;
 pub extern "c" fn dup(fd: c_int) c_int;
@@ -166,6 +247,9 @@ pub extern "c" fn fork() c_int;
 pub extern "c" fn execv(path: [*:0]const u8, argv: [*:null]const ?[*:0]const u8) c_int;
 pub extern "c" fn waitpid(pid: c_int, status: ?*c_int, options: c_int) c_int;
 pub extern "c" fn kill(pid: c_int, signal: c_int) c_int;
+pub extern "c" fn signal(number: c_int, handler: ?*const anyopaque) ?*anyopaque;
+pub extern "c" fn sigaction(number: c_int, action: ?*const sigaction_t, old: ?*sigaction_t) c_int;
+pub extern "c" fn pthread_kill(thread: usize, signal: c_int) c_int;
 pub extern "c" fn setpgid(pid: c_int, group: c_int) c_int;
 pub extern "c" fn getpid() c_int;
 pub extern "c" fn getppid() c_int;
@@ -183,4 +267,10 @@ pub fn errno() c_int {
 
 pub fn setErrno(number: c_int) void {
     __errno_location().* = number;
+}
+
+/// recv and send with an address that is none: Zig's pointers cannot be null or wrong.
+pub fn recvAddress(fd: c_int, address: usize, length: usize, flags: c_int) isize {
+    const call: *const fn (c_int, usize, usize, c_int) callconv(.c) isize = @ptrCast(&recv);
+    return call(fd, address, length, flags);
 }

@@ -70,9 +70,12 @@ pub fn run(case: *const Case, options: *const Options) bool {
     for (channel) |line| _ = libc.close(line);
     waitForBoth(&endings, options.deadline_s);
     const late = endings[0].status == null or endings[1].status == null;
+    // Before anybody is ended: the other side would wake up and say that its peer is gone.
+    const seen = std.heap.c_allocator.create(Transcript) catch return false;
+    if (late) seen.* = transcript.?.*;
     var left = false;
     for (&endings) |*ending| left = endGroup(ending, late) or left;
-    return print(case, transcript.?, &endings, late, left);
+    return print(case, if (late) seen else transcript.?, &endings, late, left);
 }
 
 /// The calling process becomes a side in the child.
@@ -87,6 +90,8 @@ fn start(case: *const Case, options: *const Options, role: Role, memory: c_int, 
     _ = libc.setpgid(0, 0);
     _ = libc.prctl(libc.PR_SET_PDEATHSIG, @as(c_ulong, libc.SIGKILL));
     if (libc.getppid() != parent) libc._exit(127);
+    // Whoever started us may ignore it, and exec would hand that on.
+    _ = libc.signal(libc.SIGPIPE, null);
     if (libc.dup2(memory, transcript_module.memory_fd) < 0) libc._exit(127);
     if (libc.dup2(channel, transcript_module.channel_fd) < 0) libc._exit(127);
     for (options.env[@backingInt(role)][0..options.env_count[@backingInt(role)]]) |entry| {

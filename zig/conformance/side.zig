@@ -8,13 +8,18 @@
 const std = @import("std");
 const connection = @import("connection.zig");
 const calls = @import("calls.zig");
+const files = @import("calls_file.zig");
 const libc = @import("libc.zig");
+const messages = @import("calls_message.zig");
+const options = @import("calls_option.zig");
+const signals = @import("signals.zig");
 const text = @import("text.zig");
 const transcript_module = @import("transcript.zig");
 
 const Stage = transcript_module.Stage;
 const Transcript = transcript_module.Transcript;
 
+pub const Option = options.Option;
 pub const Role = enum { server, client };
 
 const label_max = 1024;
@@ -47,6 +52,52 @@ pub const Side = struct {
     pub const queued = calls.queued;
     pub const untilEvents = calls.untilEvents;
     pub const untilQueued = calls.untilQueued;
+
+    pub const preadv2 = messages.preadv2;
+    pub const pwritev2 = messages.pwritev2;
+    pub const readv = messages.readv;
+    pub const readvMany = messages.readvMany;
+    pub const recvfrom = messages.recvfrom;
+    pub const recvmmsg = messages.recvmmsg;
+    pub const recvmsg = messages.recvmsg;
+    pub const sendmmsg = messages.sendmmsg;
+    pub const sendmsg = messages.sendmsg;
+    pub const sendto = messages.sendto;
+    pub const writev = messages.writev;
+    pub const writevMany = messages.writevMany;
+
+    pub const acceptName = options.acceptName;
+    pub const getOption = options.getOption;
+    pub const getTimeout = options.getTimeout;
+    pub const ioctlInt = options.ioctlInt;
+    pub const isNonBlocking = options.isNonBlocking;
+    pub const peerName = options.peerName;
+    pub const setLinger = options.setLinger;
+    pub const setNonBlocking = options.setNonBlocking;
+    pub const setOption = options.setOption;
+    pub const setOptionBytes = options.setOptionBytes;
+    pub const setTimeout = options.setTimeout;
+    pub const sockName = options.sockName;
+    pub const tcpState = options.tcpState;
+
+    pub const copyFileRange = files.copyFileRange;
+    pub const dup = files.dup;
+    pub const dup2 = files.dup2;
+    pub const file = files.file;
+    pub const fsync = files.fsync;
+    pub const kind = files.kind;
+    pub const link = files.link;
+    pub const lseek = files.lseek;
+    pub const pipe = files.pipe;
+    pub const pread = files.pread;
+    pub const pwrite = files.pwrite;
+    pub const sendfile = files.sendfile;
+    pub const splice = files.splice;
+    pub const tee = files.tee;
+    pub const vmsplice = files.vmsplice;
+
+    pub const catchSignal = signals.catchSignal;
+    pub const caught = signals.caught;
 
     // -- connections (connection.zig) ---------------------------------------------------------
 
@@ -250,6 +301,19 @@ pub const Side = struct {
     /// Memory of the case's own; `free` gives it back.
     pub fn memory(t: *Side, count: usize) []u8 {
         return std.heap.c_allocator.alloc(u8, count) catch t.fail("out of memory", .{});
+    }
+
+    /// Bytes that differ from place to place, the same for the same seed.
+    pub fn pattern(t: *Side, count: usize, seed: u64) []u8 {
+        const bytes = t.memory(count);
+        var random = std.Random.SplitMix64.init(seed);
+        var at: usize = 0;
+        while (at < count) : (at += 8) {
+            const word = random.next();
+            const rest = @min(8, count - at);
+            @memcpy(bytes[at..][0..rest], std.mem.asBytes(&word)[0..rest]);
+        }
+        return bytes;
     }
 
     pub fn free(_: *Side, bytes: []u8) void {

@@ -51,6 +51,9 @@ pub const Conn = struct {
     /// Has a slot that `unbind` has to be called for.
     bound: bool,
     modes_known: bool,
+    /// The kernel has told of the peer's end or of an error: what it told once it tells always, so
+    /// poll asks it at every call from then on.
+    end_seen: bool,
     generation: u32,
     /// Data calls so far on TCP, and at which one to negotiate next.
     calls: u32,

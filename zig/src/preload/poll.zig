@@ -93,12 +93,12 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
     const since = signals.countAll();
     var spun = false;
     while (true) {
-        const ready = lookRings(call.polled);
+        const rings = lookRings(call.polled);
         const now = clock.ticks();
         const due = now -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
-        if (ready > 0 and !due) return @intCast(ready);
+        if (rings.ready > 0 and !due and !rings.ended) return @intCast(rings.ready);
         const immediate = if (call.timeout_ns) |ns| ns == 0 else false;
-        if (ready > 0 or immediate) return lookKernel(call, copy);
+        if (rings.ready > 0 or immediate) return lookKernel(call, copy);
         if (!spun) {
             spun = true;
             const early = spinFor(call, copy);
@@ -116,17 +116,21 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
     }
 }
 
-/// Sets revents from the rings alone; how many entries are ready.
-fn lookRings(polled: []PollFd) usize {
-    var ready: usize = 0;
+/// Entries that the rings say are ready, and whether the kernel has something to add to one.
+const Rings = struct { ready: usize = 0, ended: bool = false };
+
+/// Sets revents from the rings alone.
+fn lookRings(polled: []PollFd) Rings {
+    var rings: Rings = .{};
     for (polled) |*p| {
         p.revents = 0;
         const c = conn_module.find(p.fd) orelse continue;
         if (!c.isAttached()) continue;
         p.revents = ringEvents(c, p.events);
-        if (p.revents != 0) ready += 1;
+        if (p.revents != 0) rings.ready += 1;
+        if (c.end_seen) rings.ended = true;
     }
-    return ready;
+    return rings;
 }
 
 fn ringEvents(c: *Conn, wanted: i16) i16 {
@@ -178,6 +182,8 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         p.revents |= from.revents;
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
+            const ending = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR;
+            if (from.revents & ending != 0) c.end_seen = true;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;

@@ -40,6 +40,22 @@ pub fn untilReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     return sleepReadable(c, need, attempt);
 }
 
+/// Until more than `have` bytes can be peeked. Interrupted also when no more will come. Bytes that the
+/// kernel carries make its poll return at once: there the wait is for the end, a look at a time.
+pub fn untilMore(c: *Conn, have: u64, attempt: *stream.Attempt) Result {
+    if (c.isAttached() and c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        const result = untilReadable(c, have + 1, attempt);
+        if (result != .ready or !attempt.kernel_look or readableNow(c, have + 1)) return result;
+        return .interrupted;
+    }
+    const left = remaining(timeoutOf(c, c.receive_timeout_ns, sys.POLLIN), &attempt.deadline) orelse
+        return .timeout;
+    var polled = [_]sys.PollFd{.{ .fd = c.fd, .events = sys.POLLRDHUP }};
+    const ns = @min(left orelse bounded_ns, bounded_ns);
+    const n = signals.poll(&polled, ns, attempt.interruptions.?, c.receive_timeout_ns != 0, -1);
+    return if (n == 0) .ready else .interrupted;
+}
+
 inline fn spinReadable(c: *Conn, need: u64) bool {
     const direction = c.rx_direction;
     const peer_cpu = @atomicLoad(u32, &direction.producer_cpu, .monotonic);

@@ -101,9 +101,13 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
     while (true) {
         const n = receiveOnce(c, b, flags, &attempt);
         if (n > 0) {
+            if (flags & sys.MSG_WAITALL == 0) return n;
+            if (flags & sys.MSG_PEEK != 0) {
+                if (waitForMore(c, b, @intCast(n), flags, &attempt)) continue;
+                return n;
+            }
             done += @intCast(n);
-            const all = flags & sys.MSG_WAITALL != 0 and flags & sys.MSG_PEEK == 0;
-            if (!all or b.remaining == 0) return @intCast(done);
+            if (b.remaining == 0) return @intCast(done);
             continue;
         }
         if (n == 0) return @intCast(done);
@@ -120,6 +124,15 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
             .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
         }
     }
+}
+
+/// MSG_PEEK with MSG_WAITALL has seen `peeked` bytes: waits for one more. False: they are all that
+/// was asked for, or nothing more comes (the end, a timeout, a signal, another carrier).
+fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *Attempt) bool {
+    if (peeked >= b.remaining or flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) return false;
+    attempt.kernel_look = false;
+    if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
+    return sleep.untilMore(c, peeked, attempt) == .ready;
 }
 
 fn lowWater(c: *const Conn, remaining: usize) u64 {
