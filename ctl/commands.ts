@@ -155,8 +155,9 @@ when tests were skipped.`,
     operands: "[ARG...]",
     operandCount: [0, Infinity],
     passThrough: true,
-    detail: "Everything behind 'bench' goes to reproduce/bench.ts.",
-    examples: ["socksdirect bench --quick"],
+    detail:
+      "Everything behind 'bench' goes to reproduce/bench.ts; docs/BENCHMARKING.md has it all.",
+    examples: ["socksdirect bench --quick", "socksdirect bench --gate"],
     load: () => import("./bench.ts"),
   },
   {

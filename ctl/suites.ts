@@ -61,8 +61,8 @@ const suites: readonly Suite[] = [
   },
   {
     name: "unit",
-    summary: "unit tests of monitor, ffi and ctl",
-    command: () => deno("test", "-A", "--no-check", "monitor", "ffi", "ctl"),
+    summary: "unit tests of monitor, ffi, ctl and reproduce",
+    command: () => deno("test", "-A", "--no-check", "monitor", "ffi", "ctl", "reproduce"),
     counts: countsOfDeno,
   },
   {

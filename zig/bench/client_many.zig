@@ -55,7 +55,8 @@ fn part(whole: u64, parts: u64, index: usize) u64 {
 fn report(client: *Client, loops: []const Loop, elapsed_ns: u64) void {
     var all: Histogram = .{};
     for (loops) |*loop| all.add(&loop.histogram);
-    client.result.setRate(all.total, all.total * client.options.size * 2, elapsed_ns);
+    const exchange_bytes = loops[0].message.len + loops[0].echo.len;
+    client.result.setRate(all.total, all.total * exchange_bytes, elapsed_ns);
     client.result.rtt_ns = all.summary();
 }
 
@@ -88,8 +89,8 @@ const Loop = struct {
             .poller = Poller.initNested(options.io, options.epolls),
             .peers = system.allocator.alloc(Peer, share.connections) catch
                 system.fail("open {d} connections: out of memory", .{share.connections}),
-            .message = system.allocBytes(options.size),
-            .echo = system.allocBytes(options.size),
+            .message = options.newMessage(),
+            .echo = system.allocBytes(options.replyBytes()),
         };
         _ = libc.sem_init(&self.settled, 0, 0);
         _ = libc.sem_init(&self.started, 0, 0);

@@ -10,6 +10,7 @@ const turns = @import("turns.zig");
 const Client = @import("client.zig").Client;
 const Histogram = @import("histogram.zig").Histogram;
 const Link = @import("link.zig").Link;
+const Options = @import("options.zig").Options;
 
 /// Exchanges between two looks at the time.
 const batch_exchanges = 64;
@@ -28,8 +29,9 @@ pub fn run(client: *Client) void {
         .link = &link,
         .messages_each = burst,
         .think_ns = @as(u64, client.options.think_us) * 1000,
-        .bytes = system.allocBytes(client.options.size * burst),
-        .echo = system.allocBytes(client.options.size * burst),
+        .bytes = newBurst(client.options, burst),
+        .echo = system.allocBytes(client.options.replyBytes() * burst),
+        .is_echo = client.options.request.len == 0,
     };
     if (ping.think_ns > 0) system.sleepExactly();
     ping.warmUp(client);
@@ -38,6 +40,11 @@ pub fn run(client: *Client) void {
     } else {
         measure(client, &ping);
     }
+}
+
+fn newBurst(options: *const Options, messages: usize) []u8 {
+    if (messages == 1) return options.newMessage();
+    return system.allocBytes(options.size * messages);
 }
 
 /// The child uses the connection; the parent, which made it, waits for what the child finds.
@@ -66,7 +73,7 @@ fn measure(client: *Client, ping: *PingPong) void {
     client.endMeasuring();
     const result = client.result;
     const messages = ping.exchanges * ping.messages_each;
-    result.setRate(messages, ping.exchanges * ping.bytes.len * 2, elapsed);
+    result.setRate(messages, ping.exchanges * (ping.bytes.len + ping.echo.len), elapsed);
     const summary = ping.histogram.summary().averagedOver(ping.per_sample);
     // Of exchanges with pauses between them, only the timed parts count.
     result.rtt_ns = if (ping.think_ns > 0) summary else summary.withMean(elapsed, ping.exchanges);
@@ -79,6 +86,8 @@ const PingPong = struct {
     bytes: []u8,
     messages_each: usize,
     echo: []u8,
+    /// The server sends back what it gets (and not an answer of its own).
+    is_echo: bool,
     /// Slept before each exchange.
     think_ns: u64,
     histogram: Histogram = .{},
@@ -133,10 +142,10 @@ const PingPong = struct {
 
     /// Each message of a burst is a send of its own.
     fn exchange(self: *PingPong) void {
-        self.bytes[0] +%= 1;
+        if (self.is_echo) self.bytes[0] +%= 1;
         const size = self.bytes.len / self.messages_each;
         for (0..self.messages_each) |i| self.link.sendAll(self.bytes[i * size ..][0..size]);
         self.link.recvAll(self.echo);
-        if (!std.mem.eql(u8, self.bytes, self.echo)) self.wrong += 1;
+        if (self.is_echo and !std.mem.eql(u8, self.bytes, self.echo)) self.wrong += 1;
     }
 };

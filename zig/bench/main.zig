@@ -35,6 +35,7 @@ const help =
     \\  --active N      rtt: connections that have a message on the way at once (all)
     \\  --requests N    connect: exchanges on each connection (0)
     \\  --think-us US   rtt: sleep before each exchange   --burst N  bursts: messages of one (32)
+    \\  --request TEXT --reply-bytes N  rtt with a server of another kind
     \\  --threads N     event loops on each side (1)      --epolls N  nested in each loop's (1)
     \\  --workers N     server: pre-forked processes      --transport tcp|unix
     \\  --checksum      check every byte        --pin  client on the first cpu, server on the next

@@ -90,6 +90,9 @@ pub const Options = struct {
     active: u32 = 0,
     /// rtt: what the client sleeps before each exchange.
     think_us: u32 = 0,
+    /// rtt with a server that is not sdbench's: what to send, and how many bytes answer it.
+    request: []const u8 = "",
+    reply_bytes: u32 = 0,
     /// bursts: messages of one.
     burst: u32 = 32,
     /// Event loops on each side, each on a thread of its own with connections of its own.
@@ -132,6 +135,9 @@ pub const Options = struct {
         inline for (.{ "connections", "burst", "threads", "epolls" }) |name| {
             if (@field(options, name) == 0) system.usage("--" ++ name ++ " 0: at least one", .{});
         }
+        if ((options.request.len > 0) != (options.reply_bytes > 0)) {
+            system.usage("--request and --reply-bytes go together", .{});
+        }
         if (options.threads > options.connections and options.threads > 1) system.usage(
             "--threads {d}: more than --connections {d}, and each needs one",
             .{ options.threads, options.connections },
@@ -160,6 +166,19 @@ pub const Options = struct {
 
     pub fn clientMode(options: *const Options) Mode {
         return parseEnum(Mode, "mode", if (options.mode.len == 0) "rtt" else options.mode);
+    }
+
+    /// One message as the client sends it, in memory of its own.
+    pub fn newMessage(options: *const Options) []u8 {
+        if (options.request.len == 0) return system.allocBytes(options.size);
+        const bytes = system.allocBytes(options.request.len);
+        @memcpy(bytes, options.request);
+        return bytes;
+    }
+
+    /// Bytes that answer a message.
+    pub fn replyBytes(options: *const Options) u32 {
+        return if (options.reply_bytes == 0) options.size else options.reply_bytes;
     }
 
     pub fn recvBytes(options: *const Options) u32 {

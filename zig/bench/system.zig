@@ -141,10 +141,18 @@ pub fn cpuCount() usize {
     return @max(count, 1);
 }
 
-/// Allows as many descriptors as the hard limit does; returns how many that is.
+/// Enough for the largest number of connections that anybody asks for.
+const fds_wanted = 65_536;
+
+/// Allows as many descriptors as the hard limit does, and more where this process may raise that;
+/// returns how many that is.
 pub fn raiseFdLimit() u64 {
     var limit: libc.rlimit = undefined;
     if (libc.getrlimit(libc.RLIMIT_NOFILE, &limit) != 0) return 1024;
+    if (limit.maximum < fds_wanted) {
+        const more: libc.rlimit = .{ .current = fds_wanted, .maximum = fds_wanted };
+        if (libc.setrlimit(libc.RLIMIT_NOFILE, &more) == 0) return fds_wanted;
+    }
     limit.current = limit.maximum;
     _ = libc.setrlimit(libc.RLIMIT_NOFILE, &limit);
     _ = libc.getrlimit(libc.RLIMIT_NOFILE, &limit);

@@ -6,7 +6,8 @@
  * the usual one is repeated, for both kinds alike.
  */
 
-import { type Lab, sdbench } from "../tests/harness.ts";
+import { type Lab, sdbench } from "../../tests/harness.ts";
+import type { Condition } from "./model.ts";
 
 /** Looks that say what is usual, and how long they are apart. */
 const looks = 15;
@@ -15,13 +16,16 @@ const looksApartMs = 200;
 /** How far from the usual a look may be. */
 const tolerance = 0.35;
 
-const attemptsMax = 5;
+const attemptsMax = 3;
 
 export class Nearness {
   usualNs = 0;
   repeated = 0;
   /** Runs that were kept although the condition had changed, after so many attempts. */
   keptAnyway = 0;
+
+  #seenRepeated = 0;
+  #seenKept = 0;
 
   private constructor(readonly lab: Lab) {}
 
@@ -36,16 +40,29 @@ export class Nearness {
     return self;
   }
 
-  /** The measurement's value from a run at whose start and end the condition was the usual one. */
-  async whileUsual(measure: () => Promise<number>): Promise<number> {
+  /** What has happened since the last call, for one row's record. */
+  takeCondition(): Condition {
+    const condition = {
+      cache_line_ns: this.usualNs,
+      runs_repeated: this.repeated - this.#seenRepeated,
+      runs_kept_anyway: this.keptAnyway - this.#seenKept,
+      date: new Date().toISOString(),
+    };
+    this.#seenRepeated = this.repeated;
+    this.#seenKept = this.keptAnyway;
+    return condition;
+  }
+
+  /** The measurement's result from a run at whose start and end the condition was the usual one. */
+  async whileUsual<T>(measure: () => Promise<T>): Promise<T> {
     for (let attempt = 1;; attempt++) {
       const before = await this.#lookNs();
-      const value = await measure();
+      const result = await measure();
       const after = await this.#lookNs();
-      if (this.#isUsual(before) && this.#isUsual(after)) return value;
+      if (this.#isUsual(before) && this.#isUsual(after)) return result;
       if (attempt === attemptsMax) {
         this.keptAnyway++;
-        return value;
+        return result;
       }
       this.repeated++;
     }

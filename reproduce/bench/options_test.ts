@@ -1,0 +1,30 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { optionsOf, UsageError } from "./options.ts";
+
+Deno.test("without words everything is measured five times", () => {
+  const { runs, only, gate, transports } = optionsOf([]);
+  assertEquals([runs, only, gate, transports], [5, [], false, undefined]);
+});
+
+Deno.test("words change what and how", () => {
+  const options = optionsOf([
+    "--quick",
+    "--runs",
+    "7",
+    "--only",
+    "rtt-8,redis",
+    "--transports=tcp,sd",
+  ]);
+  assertEquals([options.runs, options.seconds], [7, 0.2]);
+  assertEquals(options.only, ["rtt-8", "redis"]);
+  assertEquals(options.transports, ["tcp", "sd"]);
+});
+
+Deno.test("what is not understood is said", () => {
+  const wrong = (words: string[], says: string) =>
+    assertThrows(() => optionsOf(words), UsageError, says);
+  wrong(["--fast"], "no option '--fast'");
+  wrong(["--runs", "0"], "--runs '0'");
+  wrong(["--runs", "1.5"], "--runs '1.5'");
+  wrong(["--transports", "tcp,pigeon"], "'pigeon' is none of tcp, sd");
+});
