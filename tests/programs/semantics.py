@@ -13,11 +13,13 @@ import sys
 
 import semantics_calls
 import semantics_corners
+import semantics_faults
 import semantics_life
 from semantics_tools import Peer, recv_all, recv_to_end
 
 EXCHANGES = 1000
-CHECKS = {**vars(semantics_calls), **vars(semantics_corners), **vars(semantics_life)}
+MODULES = (semantics_calls, semantics_corners, semantics_faults, semantics_life)
+CHECKS = {name: check for module in MODULES for name, check in vars(module).items()}
 
 
 def warm_up(sock, first):

@@ -16,6 +16,7 @@ test {
     _ = @import("preload/addr.zig");
     _ = @import("preload/clock.zig");
     _ = @import("preload/ends.zig");
+    _ = @import("preload/faults.zig");
     _ = @import("preload/fds.zig");
     _ = @import("preload/holders.zig");
     _ = @import("preload/lock.zig");

@@ -15,6 +15,7 @@ pub const Sender = @import("sender.zig").Sender;
 pub const Receiver = @import("receiver.zig").Receiver;
 
 test {
+    _ = @import("copy.zig");
     _ = @import("native.zig");
     _ = @import("gate.zig");
     _ = @import("wake.zig");

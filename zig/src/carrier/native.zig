@@ -4,9 +4,9 @@
 //! parameter. The interleaving test passes another one, in which every operation is a scheduling
 //! point and stores sit in a store buffer first; both instantiate the same source.
 
-const std = @import("std");
 const builtin = @import("builtin");
 const constants = @import("../constants.zig");
+const copy_module = @import("copy.zig");
 
 pub const Native = struct {
     pub const ring_bytes: u64 = constants.ring_bytes;
@@ -52,49 +52,13 @@ pub const Native = struct {
         }
     }
 
-    pub inline fn copyIn(ring: [*]u8, index: u64, source: []const u8) void {
-        copy(ring + index, source.ptr, source.len);
+    /// False: the application's memory is not accessible.
+    pub inline fn copyIn(ring: [*]u8, index: u64, source: []const u8) bool {
+        return copy_module.copy(ring + index, source.ptr, source.len);
     }
 
-    pub inline fn copyOut(ring: [*]const u8, index: u64, target: []u8) void {
-        copy(target.ptr, ring + index, target.len);
-    }
-
-    extern "c" fn memcpy(noalias target: *anyopaque, noalias source: *const anyopaque, n: usize) *anyopaque;
-
-    /// Small copies are inline moves: a call through the PLT costs more than they do.
-    inline fn copy(target: [*]u8, source: [*]const u8, len: usize) void {
-        if (len <= 16) return copySmall(target, source, len);
-        if (len <= 64) {
-            const Block = @Vector(16, u8);
-            var offset: usize = 0;
-            while (offset + 16 <= len) : (offset += 16) {
-                const block: Block = source[offset..][0..16].*;
-                target[offset..][0..16].* = block;
-            }
-            const tail: Block = source[len - 16 ..][0..16].*;
-            target[len - 16 ..][0..16].* = tail;
-            return;
-        }
-        _ = memcpy(target, source, len);
-    }
-
-    inline fn copySmall(target: [*]u8, source: [*]const u8, len: usize) void {
-        if (len >= 8) return copyEnds(u64, target, source, len);
-        if (len >= 4) return copyEnds(u32, target, source, len);
-        if (len >= 2) return copyEnds(u16, target, source, len);
-        if (len == 1) target[0] = source[0];
-    }
-
-    /// Two moves, one from either end, that overlap in the middle.
-    inline fn copyEnds(comptime T: type, target: [*]u8, source: [*]const u8, len: usize) void {
-        const size = @sizeOf(T);
-        const first: *align(1) const T = @ptrCast(source);
-        const last: *align(1) const T = @ptrCast(source + len - size);
-        const first_value = first.*;
-        const last_value = last.*;
-        @as(*align(1) T, @ptrCast(target)).* = first_value;
-        @as(*align(1) T, @ptrCast(target + len - size)).* = last_value;
+    pub inline fn copyOut(ring: [*]const u8, index: u64, target: []u8) bool {
+        return copy_module.copy(target.ptr, ring + index, target.len);
     }
 };
 
@@ -136,16 +100,3 @@ pub const Faults = struct {
     /// A survivor takes a dead holder's lock over and goes on without `recover`.
     no_recover: bool = false,
 };
-
-test "copy moves every length up to 300 exactly" {
-    var source: [300]u8 = undefined;
-    for (&source, 0..) |*byte, i| byte.* = @truncate(i *% 31 +% 7);
-    var len: usize = 0;
-    while (len <= 300) : (len += 1) {
-        var target: [302]u8 = @splat(0xaa);
-        Native.copy(target[1..].ptr, &source, len);
-        try std.testing.expectEqual(0xaa, target[0]);
-        try std.testing.expectEqualSlices(u8, source[0..len], target[1..][0..len]);
-        try std.testing.expectEqual(0xaa, target[1 + len]);
-    }
-}

@@ -124,8 +124,8 @@ pub fn Receiver(comptime Env: type) type {
         // -- reading -------------------------------------------------------------------------
 
         /// Copies `target.len` bytes, which `source` said are there, from `skip` bytes behind the
-        /// read position on.
-        pub inline fn copy(self: *const Self, skip: u64, target: []u8) void {
+        /// read position on. False: `target` is not accessible.
+        pub inline fn copy(self: *const Self, skip: u64, target: []u8) bool {
             // `base` is loaded after the acquire of `head` that showed these bytes.
             const base = if (Env.faults.base_before_head)
                 self.early_base
@@ -133,11 +133,12 @@ pub fn Receiver(comptime Env: type) type {
                 Env.load(.relaxed, &self.direction.base);
             const index = (self.end.position +% skip -% base) & mask;
             const first = @min(target.len, Env.ring_bytes - index);
-            Env.copyOut(self.ring, index, target[0..first]);
+            if (!Env.copyOut(self.ring, index, target[0..first])) return false;
             if (first < target.len) {
                 @branchHint(.unlikely);
-                Env.copyOut(self.ring, 0, target[first..]);
+                return Env.copyOut(self.ring, 0, target[first..]);
             }
+            return true;
         }
 
         /// The ring's memory at the read position, as far as it is contiguous (for sendfile, splice).

@@ -70,7 +70,7 @@ const Pair = struct {
         var n = len;
         if (s.inRing()) {
             n = @min(len, s.space(len) orelse return error.Corrupt);
-            s.append(buffer[0..n]);
+            _ = s.append(buffer[0..n]);
             s.publish(NoBells{});
         } else {
             try pair.kernel.bytes.appendSlice(std.testing.allocator, buffer[0..n]);
@@ -86,7 +86,7 @@ const Pair = struct {
         switch (r.source(&pair.kernel)) {
             .ring => |available| {
                 n = @min(available, max);
-                r.copy(0, buffer[0..n]);
+                _ = r.copy(0, buffer[0..n]);
                 r.consume(n, NoBells{});
             },
             .kernel => {

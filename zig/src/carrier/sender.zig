@@ -85,7 +85,8 @@ pub fn Sender(comptime Env: type) type {
         }
 
         /// Copies into the ring; the caller knows that there is space. Not visible until `publish`.
-        pub inline fn append(self: *Self, bytes: []const u8) void {
+        /// False: `bytes` are not accessible, and nothing was appended.
+        pub inline fn append(self: *Self, bytes: []const u8) bool {
             self.rewindIfEmpty(bytes.len);
             if (Env.faults.head_first) {
                 Env.store(.acquire_or_release, &self.direction.head, self.head +% bytes.len);
@@ -93,14 +94,16 @@ pub fn Sender(comptime Env: type) type {
             const base = Env.load(.relaxed, &self.direction.base);
             const index = (self.head -% base) & mask;
             const first = @min(bytes.len, Env.ring_bytes - index);
-            Env.copyIn(self.ring, index, bytes[0..first]);
-            if (first < bytes.len) {
-                @branchHint(.unlikely);
-                Env.copyIn(self.ring, 0, bytes[first..]);
-            }
+            // Before the copy: also what a copy that fails leaves there has to be cleaned one day.
             const top: u32 = @intCast(@min(index + bytes.len, Env.ring_bytes));
             if (top > self.end.high_water) self.end.high_water = top;
+            if (!Env.copyIn(self.ring, index, bytes[0..first])) return false;
+            if (first < bytes.len) {
+                @branchHint(.unlikely);
+                if (!Env.copyIn(self.ring, 0, bytes[first..])) return false;
+            }
             self.head +%= bytes.len;
+            return true;
         }
 
         /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
@@ -119,6 +122,11 @@ pub fn Sender(comptime Env: type) type {
             }
             // The ring is empty, so no one uses base until our release of head shows them new bytes.
             Env.store(.relaxed, &self.direction.base, self.head);
+        }
+
+        /// Forgets what was appended behind `head`; none of it is published.
+        pub fn unappend(self: *Self, head: u64) void {
+            self.head = head;
         }
 
         /// Makes appended bytes visible and rings whoever sleeps for them.

@@ -2,12 +2,15 @@
 
 const std = @import("std");
 const conn_module = @import("conn.zig");
+const faults = @import("faults.zig");
+const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
 const real = @import("real.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const transfer = @import("transfer.zig");
+const user = @import("user.zig");
 
 const Conn = conn_module.Conn;
 const Iovec = sys.Iovec;
@@ -33,13 +36,25 @@ const Vector = enum { receive, send };
 
 fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
     defer conn_module.done(c);
+    if (count > iov_max) return sys.fail(.INVAL);
     return sys.ret(vectorRaw(c, iov, count, flags, way));
 }
 
+/// The array is copied, as the kernel copies it: another thread may change it meanwhile. Small ones
+/// take little of the stack.
 fn vectorRaw(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
-    if (count > iov_max) return sys.neg(.INVAL);
-    const list: []const Iovec = if (count == 0) &.{} else (iov orelse return sys.neg(.FAULT))[0..count];
-    var b = stream.Buffers.init(list) orelse return sys.neg(.INVAL);
+    if (count <= 8) return vectorCopied(8, c, iov, count, flags, way);
+    if (count <= 64) return vectorCopied(64, c, iov, count, flags, way);
+    return vectorCopied(iov_max, c, iov, count, flags, way);
+}
+
+noinline fn vectorCopied(comptime room: usize, c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
+    var list: [room]Iovec = undefined;
+    if (count > 0) {
+        const from = iov orelse return sys.neg(.FAULT);
+        if (!user.loadMany(Iovec, list[0..count], from)) return sys.neg(.FAULT);
+    }
+    var b = stream.Buffers.init(list[0..count]) orelse return sys.neg(.INVAL);
     return switch (way) {
         .receive => stream.receive(c, &b, flags),
         .send => stream.send(c, &b, flags),
@@ -60,7 +75,7 @@ pub fn recvfrom(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int, from: 
     if (conn_module.acquire(fd)) |c| {
         const n = receiveOne(c, buffer, len, @bitCast(flags));
         if (n >= 0 and from != null) if (from_len) |l| {
-            l.* = 0; // TCP tells no address
+            if (!user.store(u32, l, 0)) return sys.fail(.FAULT); // TCP tells no address
         };
         return n;
     }
@@ -119,7 +134,7 @@ fn vectorFlagged(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: c_int, com
 
 pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
     if (conn_module.acquire(fd)) |c| {
-        const m = msg orelse {
+        const m = loadHeader(msg) orelse {
             conn_module.done(c);
             return sys.fail(.FAULT);
         };
@@ -128,15 +143,26 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
             conn_module.done(c);
             return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
         }
-        const n = vector(c, m.iov, m.iovlen, @bitCast(flags), .receive);
+        const n = vectorMessage(c, m, flags, .receive);
         if (n >= 0) {
-            m.namelen = 0;
-            m.controllen = 0;
-            m.flags = 0;
+            const to = msg.?;
+            const told = user.store(u32, &to.namelen, 0) and user.store(usize, &to.controllen, 0) and
+                user.store(i32, &to.flags, 0);
+            if (!told) return sys.fail(.FAULT);
         }
         return n;
     }
     return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
+}
+
+fn loadHeader(msg: ?*const Msghdr) ?Msghdr {
+    return user.load(Msghdr, msg orelse return null);
+}
+
+fn vectorMessage(c: *Conn, m: Msghdr, flags: c_int, comptime way: Vector) isize {
+    if (m.iovlen <= iov_max) return vector(c, m.iov, m.iovlen, @bitCast(flags), way);
+    conn_module.done(c);
+    return sys.fail(.MSGSIZE);
 }
 
 /// Control data (time stamps, bytes in queue) exists in the kernel only, for those who asked for it.
@@ -158,6 +184,8 @@ pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_in
     if (conn_module.find(fd) == null or messages == null) {
         return real.get("recvmmsg", @TypeOf(recvmmsg))(fd, messages, count, flags, timeout);
     }
+    const limit_ns: ?u64 = if (timeout) |t| limitOf(user.load(sys.Timespec, t) orelse return @intCast(sys.fail(.FAULT))) orelse
+        return @intCast(sys.fail(.INVAL)) else null;
     const MSG_WAITFORONE = 0x10000;
     const start = sys.nowNs();
     var each = flags & ~@as(c_int, MSG_WAITFORONE);
@@ -165,16 +193,28 @@ pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_in
     for (messages.?[0..@min(count, iov_max)]) |*m| {
         const n = recvmsg(fd, &m.hdr, each);
         if (n < 0) break;
-        m.len = @intCast(n);
+        if (!user.store(u32, &m.len, @intCast(n))) {
+            _ = sys.fail(.FAULT);
+            break;
+        }
         done += 1;
         if (n == 0) break;
         if (flags & MSG_WAITFORONE != 0) each |= sys.MSG_DONTWAIT;
-        if (timeout) |t| {
-            const limit = @as(u64, @intCast(t.sec)) * 1_000_000_000 + @as(u64, @intCast(t.nsec));
-            if (sys.nowNs() - start >= limit) break;
-        }
+        if (limit_ns) |limit| if (sys.nowNs() - start >= limit) break;
     }
+    if (done > 0) if (timeout) |t| tellTimeLeft(t, limit_ns.? -| (sys.nowNs() - start));
     return if (done > 0) done else if (count == 0) 0 else -1;
+}
+
+fn limitOf(t: sys.Timespec) ?u64 {
+    if (t.sec < 0 or t.nsec < 0 or t.nsec >= 1_000_000_000) return null;
+    return @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.nsec));
+}
+
+/// Linux tells how much of the timeout is left.
+fn tellTimeLeft(timeout: *sys.Timespec, ns: u64) void {
+    const left: sys.Timespec = .{ .sec = @intCast(ns / 1_000_000_000), .nsec = @intCast(ns % 1_000_000_000) };
+    _ = user.store(sys.Timespec, timeout, left);
 }
 
 pub fn send(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int) callconv(.c) isize {
@@ -200,10 +240,10 @@ pub fn writev(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize 
 
 pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize {
     if (conn_module.acquire(fd)) |c| {
-        if (msg) |m| if (m.controllen == 0) return vector(c, m.iov, m.iovlen, @bitCast(flags), .send);
+        if (loadHeader(msg)) |m| if (m.controllen == 0) return vectorMessage(c, m, flags, .send);
         return sendWithControl(c, fd, msg, flags);
     }
-    if (msg) |m| if (m.controllen >= 16) releasePassed(m);
+    if (msg) |m| releasePassed(m);
     return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
 }
 
@@ -214,38 +254,46 @@ fn sendWithControl(c: *Conn, fd: c_int, msg: ?*const Msghdr, flags: c_int) isize
     return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
 }
 
-/// SCM_RIGHTS over a Unix socket: connections among the descriptors go back to TCP first.
-fn releasePassed(m: *const Msghdr) void {
+/// SCM_RIGHTS over a Unix socket: connections among the descriptors go back to TCP first. (Nothing is
+/// read, and nothing need be, as long as this process has no connections; what is not accessible is
+/// the kernel's to refuse.)
+fn releasePassed(msg: *const Msghdr) void {
+    if (!fds.any_of_application) return;
+    faults.install();
+    const m = loadHeader(msg) orelse return;
+    if (m.controllen < @sizeOf(ControlHeader)) return;
     const bytes: [*]const u8 = @ptrCast(m.control orelse return);
     var at: usize = 0;
-    while (at + 16 <= m.controllen) {
-        const len = std.mem.readInt(usize, bytes[at..][0..8], .little);
-        if (len < 16 or at + len > m.controllen) return;
-        const level = std.mem.readInt(i32, bytes[at + 8 ..][0..4], .little);
-        const kind = std.mem.readInt(i32, bytes[at + 12 ..][0..4], .little);
-        if (level == sys.SOL_SOCKET and kind == sys.SCM_RIGHTS) {
-            var offset: usize = 16;
-            while (offset + 4 <= len) : (offset += 4) {
-                const passed = std.mem.readInt(i32, bytes[at + offset ..][0..4], .little);
-                if (conn_module.find(passed)) |c| foreign.release(c, .fd_passed);
+    while (at + @sizeOf(ControlHeader) <= m.controllen) {
+        const header = user.load(ControlHeader, @ptrCast(bytes + at)) orelse return;
+        if (header.len < @sizeOf(ControlHeader) or header.len > m.controllen - at) return;
+        if (header.level == sys.SOL_SOCKET and header.kind == sys.SCM_RIGHTS) {
+            var offset: usize = @sizeOf(ControlHeader);
+            while (offset + 4 <= header.len) : (offset += 4) {
+                const passed = user.load(Descriptor, @ptrCast(bytes + at + offset)) orelse return;
+                if (conn_module.find(passed.number)) |c| foreign.release(c, .fd_passed);
             }
         }
-        at += std.mem.alignForward(usize, len, 8);
+        at += std.mem.alignForward(usize, header.len, 8);
     }
 }
 
+const ControlHeader = extern struct { len: usize align(1), level: i32 align(1), kind: i32 align(1) };
+const Descriptor = extern struct { number: i32 align(1) };
+
 pub fn sendmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int) callconv(.c) c_int {
     if (conn_module.find(fd) == null or messages == null) {
-        if (messages) |list| for (list[0..@min(count, iov_max)]) |*m| {
-            if (m.hdr.controllen >= 16) releasePassed(&m.hdr);
-        };
+        if (messages) |list| for (list[0..@min(count, iov_max)]) |*m| releasePassed(&m.hdr);
         return real.get("sendmmsg", @TypeOf(sendmmsg))(fd, messages, count, flags);
     }
     var done: c_int = 0;
     for (messages.?[0..@min(count, iov_max)]) |*m| {
         const n = sendmsg(fd, &m.hdr, flags);
         if (n < 0) break;
-        m.len = @intCast(n);
+        if (!user.store(u32, &m.len, @intCast(n))) {
+            _ = sys.fail(.FAULT);
+            break;
+        }
         done += 1;
     }
     return if (done > 0) done else if (count == 0) 0 else -1;

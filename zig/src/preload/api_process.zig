@@ -7,6 +7,7 @@ const api_io = @import("api_io.zig");
 const api_socket = @import("api_socket.zig");
 const api_wait = @import("api_wait.zig");
 const conn_module = @import("conn.zig");
+const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const fork_module = @import("fork.zig");
@@ -190,17 +191,11 @@ pub fn __dprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, ...) callco
 
 // -- signals -----------------------------------------------------------------------------------------
 
-/// As both glibc and musl lay it out: handler, mask of 128 bytes, flags.
-const Sigaction = extern struct {
-    handler: usize,
-    mask: [128]u8,
-    flags: c_int,
-    restorer: usize,
-};
-
-const SA_RESTART = 0x10000000;
+const Sigaction = signals.Action;
+const SA_RESTART = signals.SA_RESTART;
 
 pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) callconv(.c) c_int {
+    if (faults.guards(number)) return faults.change(number, action, old);
     const before = signals.originalOf(number);
     var changed: Sigaction = undefined;
     var install = action;
@@ -218,14 +213,30 @@ pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) cal
 
 /// BSD semantics: interrupted calls restart, unless siginterrupt has said otherwise.
 pub fn signal(number: c_int, handler: usize) callconv(.c) usize {
+    if (faults.guards(number)) {
+        return guardedSignal(number, handler, if (signals.interrupts(number)) 0 else SA_RESTART);
+    }
     const before = signals.originalOf(number);
     const install = signals.wrapped(number, handler, if (signals.interrupts(number)) 0 else SA_RESTART);
     const result = real.get("signal", @TypeOf(signal))(number, install);
     return signals.unwrapped(number, result, before);
 }
 
+/// The older calls by the newer one, for the two signals that the library has a handler for.
+fn guardedSignal(number: c_int, handler: usize, flags: c_int) usize {
+    var action = std.mem.zeroes(Sigaction);
+    action.handler = handler;
+    action.flags = flags;
+    var old: Sigaction = undefined;
+    const SIG_ERR = std.math.maxInt(usize);
+    return if (faults.change(number, &action, &old) == 0) old.handler else SIG_ERR;
+}
+
 /// System V semantics: one shot, and interrupted calls fail.
 pub fn __sysv_signal(number: c_int, handler: usize) callconv(.c) usize {
+    if (faults.guards(number)) {
+        return guardedSignal(number, handler, signals.SA_RESETHAND | signals.SA_NODEFER);
+    }
     const before = signals.originalOf(number);
     const install = signals.wrapped(number, handler, 0);
     const result = real.get("__sysv_signal", @TypeOf(__sysv_signal))(number, install);
@@ -235,6 +246,7 @@ pub fn __sysv_signal(number: c_int, handler: usize) callconv(.c) usize {
 /// System V semantics without the one shot.
 pub fn sigset(number: c_int, handler: usize) callconv(.c) usize {
     const SIG_HOLD = 2; // blocks the signal, installs nothing
+    if (handler != SIG_HOLD and faults.guards(number)) return guardedSignal(number, handler, 0);
     const before = signals.originalOf(number);
     const install = if (handler == SIG_HOLD) handler else signals.wrapped(number, handler, 0);
     const result = real.get("sigset", @TypeOf(sigset))(number, install);

@@ -13,6 +13,7 @@ const process = @import("process.zig");
 const real = @import("real.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
+const user = @import("user.zig");
 
 // -- making connections --------------------------------------------------------------------------
 
@@ -278,18 +279,17 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
     const c = conn_module.acquire(fd) orelse
         return real.get("ioctl", @TypeOf(ioctl))(fd, request, argument);
     defer conn_module.done(c);
-    if (@as(u32, @truncate(request)) == sys.FIOASYNC and argument != 0 and
-        @as(*const c_int, @ptrFromInt(argument)).* != 0) leaveForSignals(fd);
+    if (@as(u32, @truncate(request)) == sys.FIOASYNC and argument != 0) {
+        if (user.load(c_int, @ptrFromInt(argument)) orelse 0 != 0) leaveForSignals(fd);
+    }
     if (c.isAttached() and argument != 0) {
         const value: *c_int = @ptrFromInt(argument);
         switch (@as(u32, @truncate(request))) {
             sys.FIONREAD => {
-                value.* = @intCast(@min(stream.unread(c), std.math.maxInt(c_int)));
-                return 0;
+                return tell(value, stream.unread(c));
             },
             sys.SIOCOUTQ => {
-                value.* = @intCast(@min(stream.unsent(c), std.math.maxInt(c_int)));
-                return 0;
+                return tell(value, stream.unsent(c));
             },
             else => {},
         }
@@ -299,6 +299,11 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
         c.nonblocking = @as(*const c_int, @ptrFromInt(argument)).* != 0;
     }
     return result;
+}
+
+fn tell(value: *c_int, bytes: usize) c_int {
+    const told = user.store(c_int, value, @intCast(@min(bytes, std.math.maxInt(c_int))));
+    return if (told) 0 else @intCast(sys.fail(.FAULT));
 }
 
 /// The kernel transforms the stream itself, or tells what it knows about each byte.

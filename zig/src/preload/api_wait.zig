@@ -1,14 +1,17 @@
 //! Intercepted calls that wait for several descriptors: epoll, poll, select.
 
 const std = @import("std");
+const constants = @import("../constants.zig");
 const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
+const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const poll_module = @import("poll.zig");
 const real = @import("real.zig");
 const sys = @import("sys.zig");
+const user = @import("user.zig");
 
 const EpollEvent = sys.EpollEvent;
 
@@ -25,13 +28,19 @@ fn tracked(fd: c_int) c_int {
     return fd;
 }
 
-pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) callconv(.c) c_int {
+pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callconv(.c) c_int {
     const Real = @TypeOf(epoll_ctl);
+    var copied: EpollEvent = undefined;
+    var event = asked;
     const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
     if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| epoll.setNested(inner);
     const c = conn_module.acquire(fd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     defer conn_module.done(c);
+    if (op != sys.EPOLL_CTL_DEL) if (event) |from| {
+        copied = user.load(EpollEvent, from) orelse return @intCast(sys.fail(.FAULT));
+        event = &copied;
+    };
     if (interest.change(e, c, op, fd, event)) |result| return @intCast(sys.ret(result));
     if (op == sys.EPOLL_CTL_DEL) {
         const result = real.get("epoll_ctl", Real)(epfd, op, fd, event);
@@ -47,35 +56,41 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) callcon
 }
 
 pub fn epoll_wait(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: c_int) callconv(.c) c_int {
-    if (ours(epfd, events, max)) |e| return waitOn(e, events.?, max, fromMs(timeout), null);
+    if (ours(epfd, events, max)) |o| return waitOn(o, fromMs(timeout), null);
     return real.get("epoll_wait", @TypeOf(epoll_wait))(epfd, events, max, timeout);
 }
 
 pub fn epoll_pwait(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: c_int, mask: ?*const anyopaque) callconv(.c) c_int {
-    if (ours(epfd, events, max)) |e| return waitOn(e, events.?, max, fromMs(timeout), mask);
+    if (ours(epfd, events, max)) |o| return waitOn(o, fromMs(timeout), mask);
     return real.get("epoll_pwait", @TypeOf(epoll_pwait))(epfd, events, max, timeout, mask);
 }
 
 pub fn epoll_pwait2(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
-    if (ours(epfd, events, max)) |e| if (validTime(timeout)) {
-        return waitOn(e, events.?, max, fromTimespec(timeout), mask);
-    };
+    if (ours(epfd, events, max)) |o| {
+        const limit = fromTimespec(timeout) catch |wrong| return failed(wrong);
+        return waitOn(o, limit, mask);
+    }
     const mask_bytes: usize = 8;
     return @intCast(sys.ret(sys.call(.epoll_pwait2, .{ epfd, events, max, timeout, mask, mask_bytes })));
 }
 
+const Ours = struct { e: *epoll.Epoll, events: []EpollEvent };
+
 /// The instance, if it has ring connections and the arguments are sound (else the kernel says why
-/// not).
-fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?*epoll.Epoll {
+/// not), and as much of `events` as can be written.
+fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?Ours {
     const e = epoll.find(epfd) orelse return null;
     if (!epoll.concernsUs(e) or events == null or max <= 0) return null;
-    return e;
+    faults.install();
+    const room = user.writable(EpollEvent, events.?[0..@intCast(max)]);
+    return .{ .e = e, .events = events.?[0..room] };
 }
 
-fn waitOn(e: *epoll.Epoll, events: [*]EpollEvent, max: c_int, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+fn waitOn(o: Ours, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    if (o.events.len == 0) return waitInVain(o.e, timeout_ns, mask);
     return @intCast(sys.ret(epoll.wait(.{
-        .e = e,
-        .events = events[0..@intCast(max)],
+        .e = o.e,
+        .events = o.events,
         .timeout_ns = timeout_ns,
         .mask = mask,
     })));
@@ -85,14 +100,34 @@ fn fromMs(ms: c_int) ?u64 {
     return if (ms < 0) null else @as(u64, @intCast(ms)) * 1_000_000;
 }
 
-fn validTime(timeout: ?*const sys.Timespec) bool {
-    const t = timeout orelse return true;
-    return t.sec >= 0 and t.nsec >= 0 and t.nsec < 1_000_000_000;
+const WrongTime = error{ NotAccessible, NotATime };
+
+/// Null: for ever.
+fn fromTimespec(timeout: ?*const sys.Timespec) WrongTime!?u64 {
+    const t = user.load(sys.Timespec, timeout orelse return null) orelse return error.NotAccessible;
+    if (t.sec < 0 or t.nsec < 0 or t.nsec >= 1_000_000_000) return error.NotATime;
+    return @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.nsec));
 }
 
-fn fromTimespec(timeout: ?*const sys.Timespec) ?u64 {
-    const t = timeout orelse return null;
-    return @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.nsec));
+fn fromTimeval(timeout: ?*const sys.Timeval) WrongTime!?u64 {
+    const t = user.load(sys.Timeval, timeout orelse return null) orelse return error.NotAccessible;
+    if (t.sec < 0 or t.usec < 0) return error.NotATime;
+    return @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.usec)) *| 1000;
+}
+
+fn failed(wrong: WrongTime) c_int {
+    return @intCast(switch (wrong) {
+        error.NotAccessible => sys.fail(.FAULT),
+        error.NotATime => sys.fail(.INVAL),
+    });
+}
+
+/// No event can be told, so none may be used up: EFAULT as soon as there is one.
+fn waitInVain(e: *epoll.Epoll, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    epoll.setNested(e);
+    var instance = [_]sys.PollFd{.{ .fd = e.fd, .events = sys.POLLIN }};
+    const ready = pollOurs(&instance, timeout_ns, mask);
+    return if (ready > 0) @intCast(sys.fail(.FAULT)) else ready;
 }
 
 // -- poll ------------------------------------------------------------------------------------------
@@ -110,8 +145,9 @@ pub fn __poll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: c_int, room: usiz
 }
 
 pub fn ppoll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
-    if (slice(polled, n)) |entries| if (validTime(timeout) and poll_module.concernsUs(entries)) {
-        return pollOurs(entries, fromTimespec(timeout), mask);
+    if (slice(polled, n)) |entries| if (poll_module.concernsUs(entries)) {
+        const limit = fromTimespec(timeout) catch |wrong| return failed(wrong);
+        return pollOurs(entries, limit, mask);
     };
     return real.get("ppoll", @TypeOf(ppoll))(polled, n, timeout, mask);
 }
@@ -122,8 +158,21 @@ pub fn __ppoll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Time
 }
 
 fn slice(polled: ?[*]sys.PollFd, n: c_ulong) ?[]sys.PollFd {
-    const entries = polled orelse return null;
-    return if (n == 0 or n > fds.limit) null else entries[0..n];
+    const list = polled orelse return null;
+    if (n == 0 or n > fds.limit or !fds.any_of_application) return null;
+    faults.install();
+    const entries = list[0..n];
+    return if (reventsWritable(entries)) entries else null;
+}
+
+/// A look at each page. (Whatever is in `revents`, the call overwrites it.)
+fn reventsWritable(entries: []sys.PollFd) bool {
+    const stride = constants.page_bytes / @sizeOf(sys.PollFd);
+    var i: usize = 0;
+    while (i < entries.len) : (i += stride) {
+        if (!user.store(i16, &entries[i].revents, 0)) return false;
+    }
+    return user.store(i16, &entries[entries.len - 1].revents, 0);
 }
 
 fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
@@ -138,17 +187,14 @@ pub fn select(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout:
     var space: [1024]sys.PollFd = undefined;
     const entries = selectEntries(n, read, write, except, &space) orelse
         return real.get("select", @TypeOf(select))(n, read, write, except, timeout);
-    var ns: ?u64 = null;
-    if (timeout) |t| {
-        if (t.sec < 0 or t.usec < 0) return @intCast(sys.fail(.INVAL));
-        ns = @as(u64, @intCast(t.sec)) *| 1_000_000_000 +| @as(u64, @intCast(t.usec)) *| 1000;
-    }
+    const ns = fromTimeval(timeout) catch |wrong| return failed(wrong);
     const start = sys.nowNs();
     const result = selectOurs(entries, read, write, except, ns, null);
     if (timeout) |t| if (ns) |total| {
         // Linux tells the time left.
         const left = total -| (sys.nowNs() - start);
-        t.* = .{ .sec = @intCast(left / 1_000_000_000), .usec = @intCast(left % 1_000_000_000 / 1000) };
+        const told: sys.Timeval = .{ .sec = @intCast(left / 1_000_000_000), .usec = @intCast(left % 1_000_000_000 / 1000) };
+        _ = user.store(sys.Timeval, t, told);
     };
     return result;
 }
@@ -157,12 +203,17 @@ pub fn pselect(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout
     var space: [1024]sys.PollFd = undefined;
     const entries = selectEntries(n, read, write, except, &space) orelse
         return real.get("pselect", @TypeOf(pselect))(n, read, write, except, timeout, mask);
-    if (!validTime(timeout)) return @intCast(sys.fail(.INVAL));
-    return selectOurs(entries, read, write, except, fromTimespec(timeout), mask);
+    const ns = fromTimespec(timeout) catch |wrong| return failed(wrong);
+    return selectOurs(entries, read, write, except, ns, mask);
 }
 
 fn selectEntries(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, space: *[1024]sys.PollFd) ?[]sys.PollFd {
-    if (n <= 0 or n > 1024) return null;
+    if (n <= 0 or n > 1024 or !fds.any_of_application) return null;
+    faults.install();
+    const words = (@as(usize, @intCast(n)) + 63) / 64;
+    for ([_]?*FdSet{ read, write, except }) |maybe| if (maybe) |set| {
+        if (!user.isWritable(std.mem.sliceAsBytes(set[0..words]))) return null; // EFAULT, says the kernel
+    };
     return poll_module.fromSets(@intCast(n), read, write, except, space);
 }
 

@@ -15,6 +15,7 @@ const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
+const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
@@ -317,6 +318,7 @@ pub inline fn find(fd: c_int) ?*Conn {
 /// Starts to track a connection that may move to a ring. Silently does not, if there is no memory
 /// for it: the descriptor then is kernel TCP for good.
 pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
+    faults.install();
     const end = ends.take() orelse return null;
     const c = pool.take() orelse {
         ends.give(end);

@@ -44,6 +44,7 @@ pub fn set(comptime kind: Kind, fd: c_int, object: ?*anyopaque) bool {
     const address = if (object) |o| @intFromPtr(o) else 0;
     std.debug.assert(address & 7 == 0);
     @atomicStore(u64, &table[index], address | @intFromEnum(kind), .release);
+    if (kind != .own) @atomicStore(bool, &any_of_application, true, .release);
     if (index >= @atomicLoad(usize, &used, .monotonic)) @atomicStore(usize, &used, index + 1, .monotonic);
     return true;
 }
@@ -56,6 +57,9 @@ pub fn clear(fd: c_int) void {
 
 /// One more than the highest number ever set: where walks over all descriptors end.
 pub var used: usize = 0;
+
+/// Whether there has ever been anything but descriptors of the library's own.
+pub var any_of_application = false;
 
 test "a descriptor leads to its object of the right kind only" {
     try std.testing.expect(init());

@@ -13,8 +13,21 @@ const fds_module = @import("fds.zig");
 const sys = @import("sys.zig");
 const Mutex = @import("lock.zig").Mutex;
 
-const SA_RESTART: u64 = 0x10000000;
+pub const SIG_DFL = 0;
+pub const SIG_IGN = 1;
+pub const SA_SIGINFO = 4;
+pub const SA_RESTART = 0x10000000;
+pub const SA_NODEFER = 0x40000000;
+pub const SA_RESETHAND: c_int = @bitCast(@as(u32, 0x80000000));
 const signals_max = 65;
+
+/// As both glibc and musl lay it out: handler, mask of 128 bytes, flags.
+pub const Action = extern struct {
+    handler: usize,
+    mask: [128]u8,
+    flags: c_int,
+    restorer: usize,
+};
 
 /// The application's handlers behind the wrapper; bit n of `restarting`: signal n has SA_RESTART.
 var originals: [signals_max]usize = @splat(0);
@@ -93,6 +106,12 @@ pub fn interrupts(number: c_int) bool {
 }
 
 fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) void {
+    const original = @atomicLoad(usize, &originals[@intCast(number)], .acquire);
+    deliver(number, info, context, original);
+}
+
+/// Counts, rings the bell and calls the handler.
+pub fn deliver(number: c_int, info: ?*anyopaque, context: ?*anyopaque, original: usize) void {
     const index: usize = @intCast(number);
     counts.all +%= 1;
     if (!@atomicLoad(bool, &restarting[index], .monotonic)) counts.interrupting +%= 1;
@@ -102,8 +121,7 @@ fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) 
         _ = sys.call(.write, .{ sleeping_on, &one, 8 });
         sys.errno().* = saved;
     }
-    const original = @atomicLoad(usize, &originals[index], .acquire);
-    if (original <= 1) return;
+    if (original <= SIG_IGN) return;
     const handler: *const fn (c_int, ?*anyopaque, ?*anyopaque) callconv(.c) void = @ptrFromInt(original);
     handler(number, info, context);
 }
@@ -111,7 +129,7 @@ fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) 
 /// What to install in place of `handler`.
 pub fn wrapped(number: c_int, handler: usize, flags: u64) usize {
     if (number < 1 or number >= signals_max) return handler;
-    const is_handler = handler > 1; // SIG_DFL 0, SIG_IGN 1
+    const is_handler = handler > SIG_IGN;
     if (!is_handler) return handler;
     const index: usize = @intCast(number);
     @atomicStore(bool, &restarting[index], flags & SA_RESTART != 0, .monotonic);

@@ -17,6 +17,7 @@ const signals = @import("signals.zig");
 const sleep = @import("sleep.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
+const user = @import("user.zig");
 
 const Conn = conn_module.Conn;
 const Iovec = sys.Iovec;
@@ -28,13 +29,24 @@ pub const Buffers = struct {
     offset: usize = 0,
     remaining: usize,
 
-    pub fn init(iov: []const Iovec) ?Buffers {
+    /// Most bytes of one call (the kernel's MAX_RW_COUNT); what lies behind is not looked at.
+    const bytes_max = 0x7ffff000;
+
+    /// Null: a length is negative. Cuts `iov` to what one call can carry.
+    pub fn init(iov: []Iovec) ?Buffers {
         var total: usize = 0;
-        for (iov) |v| {
-            total +|= v.len;
-            if (total > std.math.maxInt(isize)) return null;
+        for (iov) |*v| {
+            if (v.len > std.math.maxInt(isize)) return null;
+            v.len = @min(v.len, bytes_max - total);
+            total += v.len;
         }
         return .{ .iov = iov, .remaining = total };
+    }
+
+    /// Names memory that no process can have: the kernel refuses it before it waits for anything.
+    pub fn isRefused(b: *const Buffers) bool {
+        for (b.iov) |v| if (v.len > 0 and user.isKernelAddress(@intFromPtr(v.base))) return true;
+        return false;
     }
 
     /// Nothing taken yet: the application's own array says it all.
@@ -50,7 +62,9 @@ pub const Buffers = struct {
         }
         if (b.index == b.iov.len) return &.{};
         const v = b.iov[b.index];
-        return v.base.?[b.offset..][0..@min(limit, v.len - b.offset)];
+        // A null pointer is as wrong as any other, and not allowed in a slice.
+        const at = @max(@intFromPtr(v.base), 1) +% b.offset;
+        return @as([*]u8, @ptrFromInt(at))[0..@min(limit, v.len - b.offset)];
     }
 
     pub inline fn advance(b: *Buffers, n: usize) void {
@@ -112,6 +126,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         }
         if (n == 0) return @intCast(done);
         if (n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
+        if (b.isRefused()) return if (done > 0) @intCast(done) else sys.neg(.FAULT);
         if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             return if (done > 0) @intCast(done) else n;
         }
@@ -174,7 +189,7 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     var cursor = b.*;
     while (left > 0) {
         const into = cursor.piece(left);
-        if (!discard) r.copy(total - left, into);
+        if (!discard and !r.copy(total - left, into)) return sys.neg(.FAULT); // nothing is consumed
         cursor.advance(into.len);
         left -= into.len;
     }
@@ -356,19 +371,39 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
     }
     var left = total;
     while (left > 0) {
-        var chunk: usize = @min(left, constants.publish_chunk_bytes);
-        left -= chunk;
-        while (chunk > 0) {
-            const from = b.piece(chunk);
-            s.append(from);
-            b.advance(from.len);
-            chunk -= from.len;
+        const chunk: usize = @min(left, constants.publish_chunk_bytes);
+        const n = appendChunk(s, b, chunk);
+        if (n == 0) {
+            @branchHint(.cold);
+            if (left == total) return sys.neg(.FAULT);
+            break;
         }
+        left -= chunk;
         s.publish(c.bells());
     }
-    c.end.tx.counters.ring_bytes += total;
+    c.end.tx.counters.ring_bytes += total - left;
     c.end.tx.counters.ring_messages += 1;
-    return @intCast(total);
+    return @intCast(total - left);
+}
+
+/// Appends `chunk` bytes, or none of them: 0 when some are not accessible, as the kernel sends a
+/// buffer of its own whole or not at all.
+inline fn appendChunk(s: *conn_module.Sender, b: *Buffers, chunk: usize) usize {
+    const start = b.*;
+    const head = s.head;
+    var left = chunk;
+    while (left > 0) {
+        const from = b.piece(left);
+        if (!s.append(from)) {
+            @branchHint(.cold);
+            b.* = start;
+            s.unappend(head);
+            return 0;
+        }
+        b.advance(from.len);
+        left -= from.len;
+    }
+    return chunk;
 }
 
 noinline fn populate(c: *Conn, reach: u64) bool {
@@ -556,7 +591,7 @@ pub fn unsent(c: *Conn) usize {
 test "buffers walk over empty and partial pieces" {
     var a = [_]u8{ 1, 2, 3 };
     var z = [_]u8{ 4, 5 };
-    const iov = [_]Iovec{
+    var iov = [_]Iovec{
         .{ .base = &a, .len = 3 },
         .{ .base = &a, .len = 0 },
         .{ .base = &z, .len = 2 },

@@ -7,6 +7,7 @@ const readiness = @import("readiness.zig");
 const negotiate = @import("negotiate.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
+const user = @import("user.zig");
 
 const Conn = conn_module.Conn;
 const piece_bytes = 64 * 1024;
@@ -22,7 +23,10 @@ pub fn applies(c: *Conn) bool {
 pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
     var buffer: [piece_bytes]u8 = undefined;
     var done: usize = 0;
-    var position: i64 = if (offset) |o| o.* else @intCast(sys.call(.lseek, .{ in, 0, 1 }));
+    var position: i64 = if (offset) |o|
+        user.load(i64, o) orelse return sys.neg(.FAULT)
+    else
+        @intCast(sys.call(.lseek, .{ in, 0, 1 }));
     if (position < 0) return sendUnseekable(c, in, count);
     while (done < count) {
         const want = @min(buffer.len, count - done);
@@ -36,7 +40,9 @@ pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
         position += sent;
         if (sent < n) break;
     }
-    if (offset) |o| o.* = position else _ = sys.call(.lseek, .{ in, position, 0 });
+    if (offset) |o| {
+        if (!user.store(i64, o, position)) return sys.neg(.FAULT);
+    } else _ = sys.call(.lseek, .{ in, position, 0 });
     return @intCast(done);
 }
 

@@ -44,14 +44,16 @@ pub fn SimEnv(comptime sizes: Sizes) type {
             machine.fence();
         }
 
-        pub fn copyIn(ring: [*]u8, index: u64, source: []const u8) void {
+        pub fn copyIn(ring: [*]u8, index: u64, source: []const u8) bool {
             checkRange(index, source.len);
             for (source, index..) |byte, i| machine.store(u8, &ring[i], byte, false);
+            return true;
         }
 
-        pub fn copyOut(ring: [*]const u8, index: u64, target: []u8) void {
+        pub fn copyOut(ring: [*]const u8, index: u64, target: []u8) bool {
             checkRange(index, target.len);
             for (target, index..) |*byte, i| byte.* = @truncate(machine.load(u8, &ring[i]));
+            return true;
         }
 
         fn checkRange(index: u64, len: u64) void {

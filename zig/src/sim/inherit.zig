@@ -172,7 +172,7 @@ fn sendStep() machine.Next {
     const free = s.space(1) orelse return corrupt();
     if (free == 0) return sleepForSpace(w, &s);
     const position = s.head;
-    s.append(&.{@intCast(position)});
+    _ = s.append(&.{@intCast(position)});
     s.publish(bellsOf(w));
     w.accepted = position + 1;
     return .again;
@@ -238,7 +238,7 @@ fn receiveStep(bell: u16) machine.Next {
     switch (r.source(&w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
-            r.copy(0, &byte);
+            _ = r.copy(0, &byte);
             check(byte[0], w.rx.position);
             r.consume(1, bellsOf(w));
             return .again;

@@ -77,7 +77,7 @@ fn SenderOf(comptime slot: u32) type {
             const ring = &w.rings[slot];
             if (ring.sent == stream_bytes) return .done;
             var s = Sender.init(&ring.direction, &ring.tx, &ring.bytes);
-            s.append(&.{@intCast(ring.sent)});
+            _ = s.append(&.{@intCast(ring.sent)});
             s.publish(Bells{ .rung = &w.rung, .row = .{ .mark = &markReady, .slot = slot } });
             ring.sent += 1;
             return .again;
@@ -108,7 +108,7 @@ fn drain(w: *World, ring: *Ring, slot: u6, disarms: bool) void {
     if (disarms) Wake.disarm(&ring.direction.attn, 0);
     while (r.ringBytes() != 0) {
         var byte: [1]u8 = undefined;
-        r.copy(0, &byte);
+        _ = r.copy(0, &byte);
         if (byte[0] != ring.received) {
             machine.fail("byte {d} arrives at position {d}", .{ byte[0], ring.received });
         }

@@ -110,7 +110,7 @@ fn sendByRing(w: *World, s: *Sender, free: u64) void {
     const start = w.sent;
     const two = free > 1 and stream_bytes - start > 1 and machine.choose("send two bytes", 2) == 1;
     const bytes = [2]u8{ @intCast(start), @intCast(start + 1) };
-    s.append(bytes[0..if (two) 2 else 1]);
+    _ = s.append(bytes[0..if (two) 2 else 1]);
     s.publish(bellsOf(w));
     w.sent = s.head;
     if (s.flags() & layout.attn_flag_want != 0) senderGivesBack(w, s);
@@ -219,7 +219,7 @@ fn receive(w: *World, r: *Receiver) machine.Next {
     switch (r.source(&w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
-            r.copy(0, &byte);
+            _ = r.copy(0, &byte);
             const next = received(w, byte[0]);
             r.consume(1, bellsOf(w));
             return next;

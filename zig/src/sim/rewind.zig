@@ -93,7 +93,7 @@ fn sendSome(w: *World) machine.Next {
         return .again;
     }
     const bytes = [2]u8{ @intCast(s.head), @intCast(s.head + 1) };
-    s.append(bytes[0..len]);
+    _ = s.append(bytes[0..len]);
     s.publish(Bells{ .rung = &w.rung });
     return .again;
 }
@@ -114,7 +114,7 @@ fn receiverStep() machine.Next {
     }
     var bytes: [ring_bytes]u8 = undefined;
     const n = @min(available, ring_bytes);
-    r.copy(0, bytes[0..n]);
+    _ = r.copy(0, bytes[0..n]);
     for (bytes[0..n], w.rx.position..) |byte, position| {
         if (byte != position) machine.fail("byte {d} arrives at position {d}", .{ byte, position });
     }

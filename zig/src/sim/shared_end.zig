@@ -90,7 +90,7 @@ fn SenderOf(comptime process: u8) type {
             };
             const position = s.head;
             if (free != 0) {
-                s.append(&.{@intCast(position)});
+                _ = s.append(&.{@intCast(position)});
                 s.publish(bellsOf(w));
             }
             machine.call("unlock");
@@ -135,7 +135,7 @@ fn receiverStep() machine.Next {
     switch (r.source(&w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
-            r.copy(0, &byte);
+            _ = r.copy(0, &byte);
             if (byte[0] != w.rx.position) {
                 machine.fail("byte {d} arrives at position {d}", .{ byte[0], w.rx.position });
             }

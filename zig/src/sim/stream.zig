@@ -169,7 +169,7 @@ fn sendByRing(w: *World, s: *Sender) machine.Next {
     }
     const free = s.space(1) orelse return corrupt();
     if (free == 0) return sleepForSpace(w, s);
-    s.append(&.{@intCast(w.sent)});
+    _ = s.append(&.{@intCast(w.sent)});
     s.publish(bellsOf(w));
     return accepted(w);
 }
@@ -267,7 +267,7 @@ fn overtaken() machine.Next {
 
 fn receiveFromRing(w: *World, r: *Receiver) machine.Next {
     var byte: [1]u8 = undefined;
-    r.copy(0, &byte);
+    _ = r.copy(0, &byte);
     const next = received(w, byte[0]);
     r.consume(1, bellsOf(w));
     return next;
