@@ -25,7 +25,7 @@ export const candidatePatterns: readonly RegExp[] = [
 export const families: readonly { because: string; pattern: RegExp }[] = [
   {
     because: "threads, mutexes and their attributes: no descriptor ('read' is in 'thread')",
-    pattern: /^_*(pthread|thrd|cnd|rpc_thread|nptl|cxa_thread)_/,
+    pattern: /^_*(pthread(?!_(cancel|setcanceltype)$)|thrd|cnd|rpc_thread|nptl|cxa_thread)_/,
   },
   {
     because: "build a description of what posix_spawn will do later: nothing happens yet",

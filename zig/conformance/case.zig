@@ -37,6 +37,7 @@ pub const Case = struct {
 };
 
 const topics = .{
+    .cancel = @import("cases/cancel.zig"),
     .stream = @import("cases/stream.zig"),
     .message = @import("cases/message.zig"),
 };

@@ -1,6 +1,7 @@
 //! Intercepted calls that move bytes: thin: find the connection, else the real function.
 
 const std = @import("std");
+const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
@@ -61,8 +62,15 @@ noinline fn vectorCopied(comptime room: usize, c: *Conn, iov: ?[*]const Iovec, c
     };
 }
 
+/// The connection, for a call that is a cancellation point.
+inline fn enter(fd: c_int) ?*Conn {
+    if (conn_module.find(fd) == null) return null;
+    cancel.point();
+    return conn_module.acquire(fd);
+}
+
 pub fn recv(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| return receiveOne(c, buffer, len, @bitCast(flags));
+    if (enter(fd)) |c| return receiveOne(c, buffer, len, @bitCast(flags));
     return real.get("recv", @TypeOf(recv))(fd, buffer, len, flags);
 }
 
@@ -72,7 +80,7 @@ pub fn __recv_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, flags
 }
 
 pub fn recvfrom(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int, from: ?*anyopaque, from_len: ?*u32) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| {
+    if (enter(fd)) |c| {
         const n = receiveOne(c, buffer, len, @bitCast(flags));
         if (n >= 0 and from != null) if (from_len) |l| {
             if (!user.store(u32, l, 0)) return sys.fail(.FAULT); // TCP tells no address
@@ -88,7 +96,7 @@ pub fn __recvfrom_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, f
 }
 
 pub fn read(fd: c_int, buffer: ?*anyopaque, len: usize) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| return receiveOne(c, buffer, len, 0);
+    if (enter(fd)) |c| return receiveOne(c, buffer, len, 0);
     return real.get("read", @TypeOf(read))(fd, buffer, len);
 }
 
@@ -98,7 +106,7 @@ pub fn __read_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize) callc
 }
 
 pub fn readv(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
-    if (count >= 0) if (conn_module.acquire(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive);
+    if (count >= 0) if (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive);
     return real.get("readv", @TypeOf(readv))(fd, iov, count);
 }
 
@@ -107,14 +115,14 @@ const RWF_NOWAIT = 8;
 const rwf_known = 0x1f;
 
 pub fn preadv2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
-    if (offset == -1 and count >= 0) if (conn_module.acquire(fd)) |c| {
+    if (offset == -1 and count >= 0) if (enter(fd)) |c| {
         return vectorFlagged(c, iov, @intCast(count), flags, .receive);
     };
     return real.get("preadv2", @TypeOf(preadv2))(fd, iov, count, offset, flags);
 }
 
 pub fn pwritev2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
-    if (offset == -1 and count >= 0) if (conn_module.acquire(fd)) |c| {
+    if (offset == -1 and count >= 0) if (enter(fd)) |c| {
         return vectorFlagged(c, iov, @intCast(count), flags, .send);
     };
     return real.get("pwritev2", @TypeOf(pwritev2))(fd, iov, count, offset, flags);
@@ -133,7 +141,7 @@ fn vectorFlagged(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: c_int, com
 }
 
 pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| {
+    if (enter(fd)) |c| {
         const m = loadHeader(msg) orelse {
             conn_module.done(c);
             return sys.fail(.FAULT);
@@ -218,28 +226,28 @@ fn tellTimeLeft(timeout: *sys.Timespec, ns: u64) void {
 }
 
 pub fn send(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    if (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
     return real.get("send", @TypeOf(send))(fd, buffer, len, flags);
 }
 
 pub fn sendto(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int, to: ?*const anyopaque, to_len: u32) callconv(.c) isize {
     // A connected TCP socket ignores the address.
-    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    if (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
     return real.get("sendto", @TypeOf(sendto))(fd, buffer, len, flags, to, to_len);
 }
 
 pub fn write(fd: c_int, buffer: ?*const anyopaque, len: usize) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| return sendOne(c, buffer, len, 0);
+    if (enter(fd)) |c| return sendOne(c, buffer, len, 0);
     return real.get("write", @TypeOf(write))(fd, buffer, len);
 }
 
 pub fn writev(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
-    if (count >= 0) if (conn_module.acquire(fd)) |c| return vector(c, iov, @intCast(count), 0, .send);
+    if (count >= 0) if (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .send);
     return real.get("writev", @TypeOf(writev))(fd, iov, count);
 }
 
 pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize {
-    if (conn_module.acquire(fd)) |c| {
+    if (enter(fd)) |c| {
         if (loadHeader(msg)) |m| if (m.controllen == 0) return vectorMessage(c, m, flags, .send);
         return sendWithControl(c, fd, msg, flags);
     }
@@ -314,10 +322,10 @@ pub fn sendfile64(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.
 }
 
 pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: usize, flags: c_uint) callconv(.c) isize {
-    if (conn_module.acquire(in)) |c| {
+    if (enter(in)) |c| {
         defer conn_module.done(c);
         if (transfer.applies(c)) return sys.ret(transfer.fromSocket(c, out, len, flags));
-    } else if (conn_module.acquire(out)) |c| {
+    } else if (enter(out)) |c| {
         defer conn_module.done(c);
         if (transfer.sendsByRing(c)) return sys.ret(transfer.toSocket(c, in, len, flags));
     }

@@ -6,6 +6,7 @@ const builtin = @import("builtin");
 const api_io = @import("api_io.zig");
 const api_socket = @import("api_socket.zig");
 const api_wait = @import("api_wait.zig");
+const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
@@ -264,6 +265,18 @@ pub fn siginterrupt(number: c_int, interrupts: c_int) callconv(.c) c_int {
     signals.noteInterrupts(number, interrupts != 0);
     if (interrupts != 0) action.flags &= ~@as(c_int, SA_RESTART) else action.flags |= SA_RESTART;
     return sigaction(number, &action, null);
+}
+
+// -- threads that are cancelled ---------------------------------------------------------------------
+
+pub fn pthread_cancel(thread: usize) callconv(.c) c_int {
+    @atomicStore(bool, &cancel.requested, true, .release);
+    return real.get("pthread_cancel", @TypeOf(pthread_cancel))(thread);
+}
+
+pub fn pthread_setcanceltype(wanted: c_int, old: ?*c_int) callconv(.c) c_int {
+    if (wanted == cancel.asynchronous) @atomicStore(bool, &cancel.asynchronous_seen, true, .release);
+    return real.get("pthread_setcanceltype", @TypeOf(pthread_setcanceltype))(wanted, old);
 }
 
 // -- further processes -------------------------------------------------------------------------------

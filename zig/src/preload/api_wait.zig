@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const constants = @import("../constants.zig");
+const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
 const faults = @import("faults.zig");
@@ -88,6 +89,9 @@ fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?Ours {
 
 fn waitOn(o: Ours, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
     if (o.events.len == 0) return waitInVain(o.e, timeout_ns, mask);
+    cancel.point();
+    cancel.hold();
+    defer cancel.unhold();
     return @intCast(sys.ret(epoll.wait(.{
         .e = o.e,
         .events = o.events,
@@ -176,6 +180,9 @@ fn reventsWritable(entries: []sys.PollFd) bool {
 }
 
 fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    cancel.point();
+    cancel.hold();
+    defer cancel.unhold();
     return @intCast(sys.ret(poll_module.wait(.{ .polled = entries, .timeout_ns = timeout_ns, .mask = mask })));
 }
 
@@ -218,7 +225,7 @@ fn selectEntries(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, space
 }
 
 fn selectOurs(entries: []sys.PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, ns: ?u64, mask: ?*const anyopaque) c_int {
-    const result = poll_module.wait(.{ .polled = entries, .timeout_ns = ns, .mask = mask });
-    if (result < 0) return @intCast(sys.ret(result));
+    const result = pollOurs(entries, ns, mask);
+    if (result < 0) return result;
     return @intCast(sys.ret(poll_module.toSets(entries, read, write, except)));
 }

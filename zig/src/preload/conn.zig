@@ -12,6 +12,7 @@ const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
+const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
@@ -283,18 +284,28 @@ pub inline fn acquire(fd: c_int) ?*Conn {
 
 noinline fn acquireShared(found: *Conn, fd: c_int) ?*Conn {
     var c = found;
+    cancel.hold();
     while (true) {
         c.pin();
         const now = find(fd);
         if (now == c) return c;
         c.unpin();
-        c = now orelse return null;
+        c = now orelse {
+            cancel.unhold();
+            return null;
+        };
     }
 }
 
 pub inline fn done(c: *Conn) void {
     if (lock.isSingleThreaded()) return;
     c.unpin();
+    cancel.unhold();
+}
+
+/// As `done`, by the cleanup routine of a thread that ends.
+pub fn abandoned(c: *Conn) void {
+    if (!lock.isSingleThreaded()) c.unpin();
 }
 
 /// Server connections that may still be adopted.

@@ -20,6 +20,7 @@
 const std = @import("std");
 const constants = @import("../constants.zig");
 const arena_module = @import("arena.zig");
+const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const control = @import("control.zig");
@@ -347,7 +348,10 @@ fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
     ends.count("sleeps");
     const start = clock.ticks();
     signals.sleepOn(if (e.waiter) |waiter| waiter.local else -1);
-    const raw = if (signals.countAll() == since) kernelWaitRaw(w, w.events, timeout) else sys.neg(.INTR);
+    var cleanup: cancel.Cleanup = .{};
+    cleanup.push(cancelledAsleep, e);
+    const raw = if (signals.countAll() == since) kernelSleep(w, timeout) else sys.neg(.INTR);
+    cleanup.pop();
     signals.sleepOn(-1);
     const guard = e.mutex.lock();
     defer guard.unlock();
@@ -356,6 +360,20 @@ fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
     e.spin.slept(clock.toNs(e.last_kernel_look -% start));
     readiness.endSleep(e);
     return n;
+}
+
+fn kernelSleep(w: Wait, timeout_ns: ?u64) isize {
+    if (!cancel.isCancellable()) return kernelWaitRaw(w, w.events, timeout_ns);
+    return cancel.epollWait(w.e.fd, w.events, timeout_ns, w.mask);
+}
+
+fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
+    const e: *Epoll = @ptrCast(@alignCast(argument.?));
+    signals.sleepOn(-1);
+    const guard = e.mutex.lock();
+    readiness.endSleep(e);
+    guard.unlock();
+    if (e.nested) park(e);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 const arena_module = @import("arena.zig");
+const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
@@ -67,13 +68,27 @@ pub fn wait(call: Call) isize {
     const n = call.polled.len;
     if (n <= on_stack) return run(call, space[0 .. n + bells_max], armed_space[0..n]);
     const bytes = (n + bells_max) * @sizeOf(PollFd) + n * @sizeOf(Armed) + 16;
-    const memory = sys.mapPrivate(bytes) orelse return sys.neg(.NOMEM);
+    var mapped: Mapped = .{ .memory = sys.mapPrivate(bytes) orelse return sys.neg(.NOMEM), .bytes = bytes };
+    const memory = mapped.memory;
     defer sys.unmap(memory, bytes);
+    var cleanup: cancel.Cleanup = .{};
+    cleanup.push(Mapped.cancelled, &mapped);
+    defer cleanup.pop();
     const copy: [*]PollFd = @ptrCast(@alignCast(memory));
     const offset = std.mem.alignForward(usize, (n + bells_max) * @sizeOf(PollFd), @alignOf(Armed));
     const armed: [*]Armed = @ptrCast(@alignCast(memory + offset));
     return run(call, copy[0 .. n + bells_max], armed[0..n]);
 }
+
+const Mapped = struct {
+    memory: [*]align(4096) u8,
+    bytes: usize,
+
+    fn cancelled(argument: ?*anyopaque) callconv(.c) void {
+        const mapped: *Mapped = @ptrCast(@alignCast(argument.?));
+        sys.unmap(mapped.memory, mapped.bytes);
+    }
+};
 
 /// What one entry holds during a sleep: wait words in its slot, or, while it is undecided, a place
 /// among the sleepers that an attaching thread wakes.
@@ -257,7 +272,11 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32)
     signals.sleepOn(if (w) |waiter| waiter.local else -1);
     defer signals.sleepOn(-1);
     if (signals.countAll() != since) return sys.neg(.INTR);
-    const result = sys.poll(copy[0 .. n + extra], timeout, call.mask);
+    var asleep: Asleep = .{ .waiter = w, .armed = if (w != null) armed else &.{} };
+    var cleanup: cancel.Cleanup = .{};
+    cleanup.push(Asleep.cancelled, &asleep);
+    const result = cancel.poll(copy[0 .. n + extra], timeout, call.mask);
+    cleanup.pop();
     if (signals.countAll() != since and result >= 0) {
         const found = mergeCopy(call.polled, copy);
         return if (found > 0) found else sys.neg(.INTR);
@@ -268,6 +287,19 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32)
     last_kernel_look = clock.ticks();
     return mergeCopy(call.polled, copy);
 }
+
+/// What a sleep holds, for a thread that is cancelled in it.
+const Asleep = struct {
+    waiter: ?*waiters.Waiter,
+    armed: []Armed,
+
+    fn cancelled(argument: ?*anyopaque) callconv(.c) void {
+        const asleep: *Asleep = @ptrCast(@alignCast(argument.?));
+        signals.sleepOn(-1);
+        for (asleep.armed) |*a| disarmEntry(a);
+        if (asleep.waiter) |w| waiters.give(w);
+    }
+};
 
 fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
     const c = conn_module.acquire(p.fd) orelse return true;

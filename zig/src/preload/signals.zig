@@ -9,6 +9,7 @@
 //! handlers when it asks.
 
 const std = @import("std");
+const cancel = @import("cancel.zig");
 const fds_module = @import("fds.zig");
 const sys = @import("sys.zig");
 const Mutex = @import("lock.zig").Mutex;
@@ -152,6 +153,7 @@ pub fn originalOf(number: c_int) usize {
 
 /// ppoll for recv and send: -EINTR only if an interrupting handler has run in this thread since
 /// `since` (a value of `countFor`). `bell`: our local one, among `fds`; or -1.
+/// A cancellation point; `sleepOn(-1)` is for the caller's cleanup routine.
 /// The first of `fds` is the application's, the others are ours; 1 if one of these is not any more.
 pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, has_timeout: bool, bell: i32) isize {
     const deadline = if (timeout_ns) |ns| sys.nowNs() +| ns else 0;
@@ -161,7 +163,7 @@ pub fn poll(fds: []sys.PollFd, timeout_ns: ?u64, since: u32, has_timeout: bool, 
     while (true) {
         if (countFor(has_timeout) != since) return sys.neg(.INTR);
         for (fds[1..]) |p| if (fds_module.kindOf(p.fd) != .own) return 1;
-        const n = sys.poll(fds, left, null);
+        const n = cancel.poll(fds, left, null);
         if (countFor(has_timeout) != since) return sys.neg(.INTR);
         if (n != sys.neg(.INTR)) return n;
         if (timeout_ns != null) {

@@ -9,6 +9,7 @@ const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 const arena_module = @import("arena.zig");
+const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
@@ -180,6 +181,10 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     if (place == null) ns = @min(ns orelse bounded_ns, bounded_ns);
     c.pin();
     defer c.unpin();
+    var undecided: Undecided = .{ .conn = c, .waiter = w, .place = place };
+    var cleanup: cancel.Cleanup = .{};
+    cleanup.push(Undecided.cancelled, &undecided);
+    defer cleanup.pop();
     const bell = if (w) |waiter| waiter.local else -1;
     const n = signals.poll(polled[0 .. 1 + extra], ns, since, timeout_ns != 0, bell);
     if (n == sys.neg(.INTR)) return .interrupted;
@@ -187,6 +192,22 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
     return .ready;
 }
+
+/// What such a sleep holds, for a thread that is cancelled in it.
+const Undecided = struct {
+    conn: *Conn,
+    waiter: ?*waiters.Waiter,
+    place: ?*u32,
+
+    fn cancelled(argument: ?*anyopaque) callconv(.c) void {
+        const held: *Undecided = @ptrCast(@alignCast(argument.?));
+        signals.sleepOn(-1);
+        held.conn.unpin();
+        if (held.place) |place| @atomicStore(u32, place, 0, .release);
+        if (held.waiter) |w| waiters.give(w);
+        conn_module.abandoned(held.conn);
+    }
+};
 
 /// SO_RCVTIMEO and SO_SNDTIMEO of a connection that has not read its modes yet.
 fn timeoutOf(c: *Conn, known: u64, events: i16) u64 {
@@ -211,12 +232,13 @@ const Nap = struct {
     armed: ?u8 = null,
     value: u64 = 0,
     arena: *arena_module.Arena,
+    conn: *Conn,
     reachable: bool = false,
     socket_events: i16 = 0,
     slept_ns: u64 = 0,
 
     fn begin(c: *Conn, words: *carrier.Words) Nap {
-        var nap: Nap = .{ .waiter = waiters.take(), .words = words, .arena = c.arena };
+        var nap: Nap = .{ .waiter = waiters.take(), .words = words, .arena = c.arena, .conn = c };
         const w = nap.waiter orelse return nap;
         arena_module.retain(nap.arena);
         const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
@@ -236,6 +258,14 @@ const Nap = struct {
         c.unpin();
     }
 
+    /// The thread was cancelled in `sleep`.
+    fn cancelled(argument: ?*anyopaque) callconv(.c) void {
+        const nap: *Nap = @ptrCast(@alignCast(argument.?));
+        signals.sleepOn(-1);
+        nap.end(nap.conn);
+        conn_module.abandoned(nap.conn);
+    }
+
     fn sleep(nap: *Nap, c: *Conn, events: i16, timeout: ?u64, since: u32, has_timeout: bool) Result {
         var polled: [poll_set_max]sys.PollFd = undefined;
         polled[0] = .{ .fd = c.fd, .events = events };
@@ -247,6 +277,9 @@ const Nap = struct {
         ends.count("sleeps");
         const start = clock.ticks();
         const bell = if (nap.waiter) |w| w.local else -1;
+        var cleanup: cancel.Cleanup = .{};
+        cleanup.push(cancelled, nap);
+        defer cleanup.pop();
         const result = signals.poll(polled[0..n], ns, since, has_timeout, bell);
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;

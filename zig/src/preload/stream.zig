@@ -6,6 +6,7 @@ const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
+const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
@@ -272,13 +273,25 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole()) b.iov else b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
-    const n = sys.call(.recvmsg, .{ c.fd, &msg, flags });
+    const n = kernelMessage("recvmsg", c, &msg, flags);
     if (n > 0 and flags & sys.MSG_PEEK == 0) {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
         c.end.rx.counters.tcp_bytes += @intCast(n);
         c.end.rx.counters.tcp_messages += 1;
     }
     return n;
+}
+
+/// recvmsg or sendmsg; one that may block is a cancellation point.
+inline fn kernelMessage(comptime name: [:0]const u8, c: *Conn, msg: *sys.Msghdr, flags: u32) isize {
+    if (flags & sys.MSG_DONTWAIT != 0 or !cancel.isCancellable()) {
+        return sys.call(@field(sys.SYS, name), .{ c.fd, msg, flags });
+    }
+    return cancel.message(name, c.fd, msg, flags, cancelledInKernel, c);
+}
+
+fn cancelledInKernel(argument: ?*anyopaque) callconv(.c) void {
+    conn_module.abandoned(@ptrCast(@alignCast(argument.?)));
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -538,7 +551,7 @@ fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize) isize {
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole() and b.remaining <= limit) b.iov else b.rest(&iov, limit);
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
-    const n = sys.call(.sendmsg, .{ c.fd, &msg, flags });
+    const n = kernelMessage("sendmsg", c, &msg, flags);
     if (n > 0) {
         b.skip(@intCast(n));
         c.end.tx.counters.tcp_bytes += @intCast(n);

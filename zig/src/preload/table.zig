@@ -149,6 +149,8 @@ pub const entries = [_]Entry{
     e(pr, "__sysv_signal", .followed, "which handlers restart interrupted calls"),
     e(pr, "sigset", .followed, "which handlers restart interrupted calls"),
     e(pr, "siginterrupt", .followed, "which handlers restart interrupted calls"),
+    e(pr, "pthread_cancel", .followed, "calls on rings are cancellation points"),
+    e(pr, "pthread_setcanceltype", .followed, "no thread is cancelled in the middle of a ring"),
     e(pr, "fork", .followed, "parent and child both hold every connection"),
     e(pr, "_Fork", .followed, "as fork: it runs no handlers, so the library's are run here"),
     e(pr, "_exit", .followed, "connections are given back"),
