@@ -143,10 +143,15 @@ carrier that it is on now.`,
     summary: "run every test: Zig, interleavings, format, lint, types, Deno, real programs",
     operands: "[SUITE...]",
     operandCount: [0, Infinity],
+    options: [{ name: "full", summary: "suites and apps: also what takes too long for every day" }],
     detail: `
 Without SUITE: all of them. The last line is 'N passed, N failed', with ', N skipped' behind it
 when tests were skipped.`,
-    examples: ["socksdirect test", "socksdirect test zig interleave"],
+    examples: [
+      "socksdirect test",
+      "socksdirect test zig interleave",
+      "socksdirect test apps --full",
+    ],
     load: () => import("./suites.ts"),
   },
   {

@@ -1,5 +1,5 @@
 /**
- * `test [SUITE...]`: every test of the project, one suite after the other, and the sum.
+ * `test [SUITE...] [--full]`: every test of the project, one suite after the other, and the sum.
  *
  * The output of each suite passes through as it comes. The last line is 'N passed, N failed' (and
  * ', N skipped' when there were some), which .ci/run relies on.
@@ -25,7 +25,8 @@ import {
 interface Suite {
   name: string;
   summary: string;
-  command(): string[];
+  /** `full`: also what takes too long for every day. */
+  command(full: boolean): string[];
   folder?: string;
   counts(outcome: Outcome): Counts;
 }
@@ -77,7 +78,18 @@ const suites: readonly Suite[] = [
     command: () => deno("run", "-A", "--no-check", "tests/conformance/main.ts"),
     counts: countsOfInterleave,
   },
+  {
+    name: "suites",
+    summary: "other people's test suites, over kernel TCP and preloaded",
+    command: (full) => denoTest("tests/suites/main.ts", full),
+    counts: countsOfDeno,
+  },
 ];
+
+/** A file of tests that takes `--full`. */
+function denoTest(file: string, full: boolean): string[] {
+  return deno("test", "-A", "--no-check", file, ...full ? ["--", "--full"] : []);
+}
 
 export async function run(call: Call): Promise<number> {
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
@@ -85,7 +97,7 @@ export async function run(call: Call): Promise<number> {
   for (const suite of chosenSuites(call.operands)) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
     const start = performance.now();
-    const counts = await runSuite(suite);
+    const counts = await runSuite(suite, call.flags.has("full"));
     const seconds = Math.round((performance.now() - start) / 1000);
     console.log(`<== ${suite.name}: ${countsText(counts)} in ${seconds} s`);
     if (counts.failed > 0) failures.push(suite.name);
@@ -110,19 +122,19 @@ function testSpec(): CommandSpec {
   return commands.find(({ name }) => name === "test")!;
 }
 
-async function runSuite(suite: Suite): Promise<Counts> {
+async function runSuite(suite: Suite, full: boolean): Promise<Counts> {
   try {
-    return suite.counts(await runThrough(suite));
+    return suite.counts(await runThrough(suite, full));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    console.log(`cannot run '${suite.command()[0]}': ${error.message}`);
+    console.log(`cannot run '${suite.command(full)[0]}': ${error.message}`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
 /** Runs the suite's command; its output goes to stdout and is kept. */
-async function runThrough(suite: Suite): Promise<Outcome> {
-  const [program, ...args] = suite.command();
+async function runThrough(suite: Suite, full: boolean): Promise<Outcome> {
+  const [program, ...args] = suite.command(full);
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", 'exec "$@" 2>&1', "sh", program, ...args],
     cwd: suite.folder ?? root,

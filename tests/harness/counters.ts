@@ -91,6 +91,11 @@ export async function assertAccelerated(lab: Lab, ends: number) {
   assert(traffic.accelerated >= ends, `not accelerated: ${describe(traffic)}`);
 }
 
+/** What went between two looks at the monitor's totals. */
+export function trafficBetween(before: Totals, after: Totals): Traffic {
+  return difference(trafficOf(before), trafficOf(after));
+}
+
 /** Sum over the processes asked for, alive or not. */
 export function trafficOf(totals: Totals, pids?: readonly number[]): Traffic {
   const parts: ProcessTotals[] = pids === undefined

@@ -317,3 +317,43 @@ def edge_tells_all_client(sock, peer):
         peer.wait()
         sock.sendall(b"+")
     same(recv_all(sock, 1), b"!")
+
+
+EARLY_EXCHANGES = 1500
+
+
+def early_registration_server(sock, peer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock.sendall(b"%5d" % listener.getsockname()[1])
+        for _ in range(3):
+            other = listener.accept()[0]
+            with other:
+                for _ in range(EARLY_EXCHANGES):
+                    other.sendall(recv_all(other, 5))
+                same(recv_to_end(other), b"")
+
+
+def early_registration_client(sock, peer):
+    """nginx adds a socket to its epoll first and connects it then."""
+    address = ("127.0.0.1", int(recv_all(sock, 5)))
+    first = select.EPOLLIN | select.EPOLLOUT
+    for before, after in (
+        (select.EPOLLIN, None),
+        (first | select.EPOLLET, None),
+        (0, select.EPOLLIN | select.EPOLLET),
+    ):
+        other = socket.socket()
+        other.setblocking(False)
+        with other, select.epoll() as idle, select.epoll() as epoll:
+            idle.register(other, 0)
+            epoll.register(other, before)
+            if after is not None:
+                epoll.modify(other, after)
+            raises((errno.EINPROGRESS,), other.connect, address)
+            select.select([], [other], [], 10)
+            for _ in range(EARLY_EXCHANGES):
+                other.sendall(b"hello")
+                while (events := epoll.poll(10)) and not events[0][1] & select.EPOLLIN:
+                    pass
+                same([fd for fd, _ in events], [other.fileno()], "bytes came")
+                same(recv_all(other, 5), b"hello")

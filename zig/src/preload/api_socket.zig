@@ -4,6 +4,7 @@ const std = @import("std");
 const addr = @import("addr.zig");
 const conn_module = @import("conn.zig");
 const control = @import("control.zig");
+const early = @import("early.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
@@ -23,7 +24,9 @@ pub fn socket(domain: c_int, kind: c_int, protocol: c_int) callconv(.c) c_int {
 
 pub fn listen(fd: c_int, backlog: c_int) callconv(.c) c_int {
     const result = real.get("listen", @TypeOf(listen))(fd, backlog);
-    if (result == 0 and !control.disabled) quiet(fd, listeners.track);
+    if (result != 0 or control.disabled) return result;
+    if (fds.kindOf(fd) == .early) early.forget(fd);
+    quiet(fd, listeners.track);
     return result;
 }
 
@@ -87,7 +90,7 @@ pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_i
     if (protocol != sys.IPPROTO_TCP) return result;
     control.checkLine();
     _ = control.ensure();
-    _ = conn_module.track(fd, .client, false);
+    early.trackConnected(fd);
     return result;
 }
 
@@ -150,6 +153,7 @@ fn dropAny(fd: c_int) void {
         .conn => if (conn_module.find(fd)) |c| conn_module.dropDescriptor(c, fd),
         .epoll => if (epoll.find(fd)) |e| epoll.dropDescriptor(e, fd),
         .listener => if (listeners.find(fd)) |l| listeners.dropDescriptor(l, fd),
+        .early => early.forget(fd),
     }
 }
 
@@ -202,7 +206,7 @@ fn duplicated(from: c_int, to: c_int) c_int {
     if (process.inVforkChild()) return handedOver(from, to);
     forgetStale(to);
     switch (fds.kindOf(from)) {
-        .none, .own, _ => {},
+        .none, .own, .early, _ => {},
         .conn => if (conn_module.find(from)) |c| conn_module.addDescriptor(c, to),
         .epoll => if (epoll.find(from)) |e| epoll.addDescriptor(e, to),
         .listener => if (listeners.find(from)) |l| listeners.addDescriptor(l, to),

@@ -4,6 +4,8 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
+const control = @import("control.zig");
+const early = @import("early.zig");
 const epoll = @import("epoll.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
@@ -36,7 +38,7 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
     const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
     if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| epoll.setNested(inner);
-    const c = conn_module.acquire(fd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
+    const c = conn_module.acquire(fd) orelse return controlUntracked(e, epfd, op, fd, event);
     defer conn_module.done(c);
     if (op != sys.EPOLL_CTL_DEL) if (event) |from| {
         copied = user.load(EpollEvent, from) orelse return @intCast(sys.fail(.FAULT));
@@ -53,6 +55,18 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
     masked.events = interest.kernelEvents(c, wanted.events);
     const result = real.get("epoll_ctl", Real)(epfd, op, fd, &masked);
     if (result == 0) interest.registered(e, c, fd, wanted);
+    return result;
+}
+
+/// No connection, or none yet.
+fn controlUntracked(e: *epoll.Epoll, epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) c_int {
+    const result = real.get("epoll_ctl", @TypeOf(epoll_ctl))(epfd, op, fd, event);
+    if (result != 0 or control.disabled or early.changed(e, op, fd, event)) return result;
+    const c = conn_module.acquire(fd) orelse return result;
+    defer conn_module.done(c);
+    if (op == sys.EPOLL_CTL_DEL) {
+        interest.unregistered(e, c, fd);
+    } else if (event) |wanted| interest.registered(e, c, fd, wanted);
     return result;
 }
 

@@ -141,6 +141,7 @@ pub fn dropDescriptor(e: *Epoll, fd: c_int) void {
     e.refs -= 1;
     if (e.refs > 0) return;
     interest.dropInstance(e);
+    @import("early.zig").forgetInstance(e);
     readiness.dropRows(e, null);
     if (e.waiter) |w| if (!e.foreign) waiters.destroy(w);
     pool.give(e);

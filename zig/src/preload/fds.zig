@@ -4,7 +4,7 @@
 const std = @import("std");
 const sys = @import("sys.zig");
 
-pub const Kind = enum(u3) { none = 0, conn = 1, epoll = 2, listener = 3, own = 4, _ };
+pub const Kind = enum(u3) { none = 0, conn = 1, epoll = 2, listener = 3, own = 4, early = 5, _ };
 
 /// Highest number tracked, plus one: Linux's default fs.nr_open.
 pub const limit: usize = 1 << 20;

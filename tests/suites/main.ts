@@ -1,0 +1,37 @@
+/**
+ * Other people's test suites, over kernel TCP and preloaded: what passes there must pass here.
+ *
+ *     ./socksdirect test suites           # what every test run has, four minutes
+ *     ./socksdirect test suites --full    # all modules, twenty minutes
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { Lab, trafficOf } from "../harness.ts";
+import { type Module, modules } from "./cpython.ts";
+import { account, regressions, runModule, testedPython } from "./regrtest.ts";
+
+const full = Deno.args.includes("--full");
+
+for (const module of modules.filter(({ daily, only }) => full ? !only : daily)) {
+  const missing = testedPython === undefined;
+  const skipped = " (skipped: no Python with its tests, Debian has them in libpython3.N-testsuite)";
+  Deno.test({
+    name: `CPython's ${module.name} as over kernel TCP${missing ? skipped : ""}`,
+    ignore: missing,
+    fn: () => Lab.with((lab) => compare(lab, module)),
+  });
+}
+
+/** Both runs at once: they mostly wait. */
+async function compare(lab: Lab, module: Module) {
+  const { name, ends } = module;
+  await lab.startMonitor();
+  const [plain, preloaded] = await Promise.all([
+    runModule(lab, module, "plain", false),
+    runModule(lab, module, "preloaded", true),
+  ]);
+  assert(plain.outcomes.size > 0, `kernel TCP's run of ${name} has no report: ${account(plain)}`);
+  assertEquals(regressions(plain, preloaded), [], account(preloaded));
+  const { accelerated } = trafficOf(await lab.monitor.totals());
+  assert(accelerated >= ends, `${accelerated} connection ends were on a ring, not ${ends}`);
+}
