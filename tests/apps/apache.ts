@@ -16,7 +16,8 @@ function apache(model: "event" | "prefork"): Application {
         lab.path("apache.conf"),
         configuration(lab.dir, folder, port, model),
       );
-      const words = ["apache2", "-D", "FOREGROUND", "-f", lab.path("apache.conf")];
+      // A session of its own: it ends by a SIGTERM to its whole process group.
+      const words = ["setsid", "apache2", "-D", "FOREGROUND", "-f", lab.path("apache.conf")];
       const server = lab.start(words, { preload });
       await waitForPort(port, server);
       return server;

@@ -7,7 +7,7 @@ export const memcached: Application = {
   programs: ["memcached", "python3"],
   version: ["memcached", "--version"],
   does: "binary values of all sizes from 8 clients, 4 server threads",
-  share: {},
+  share: { settlingBytes: 4_000_000 },
   async start({ lab, port, server: preload }) {
     const user = Deno.uid() === 0 ? ["-u", "root"] : [];
     const words = ["memcached", "-p", `${port}`, "-U", "0", "-l", "127.0.0.1", "-t", "4", ...user];

@@ -9,7 +9,7 @@ function redisLike(name: string): Application {
     programs: [`${name}-server`, `${name}-benchmark`, "python3"],
     version: [`${name}-server`, "--version"],
     does: "binary values of all sizes; benchmark with 20 clients",
-    share: {},
+    share: { settlingBytes: 4_000_000 },
     async start({ lab, port, server: preload }) {
       const words = [`${name}-server`, "--port", `${port}`, "--bind", "127.0.0.1", "--save", ""];
       const server = lab.start([...words, "--dir", lab.dir], { preload });
