@@ -84,6 +84,12 @@ const suites: readonly Suite[] = [
     command: (full) => denoTest("tests/suites/main.ts", full),
     counts: countsOfDeno,
   },
+  {
+    name: "apps",
+    summary: "unmodified applications: real work, restart, SIGKILL, all combinations",
+    command: (full) => denoTest("tests/apps/main.ts", full),
+    counts: countsOfDeno,
+  },
 ];
 
 /** A file of tests that takes `--full`. */

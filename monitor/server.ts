@@ -283,7 +283,12 @@ export class Server {
         this.#introduceSelf(connection, request, fds);
         return this.#handle({ kind: "hello", client, request, program: connection.program });
       case "listen":
-        return this.#handle({ kind: "listen", client, request, proof: this.#prove(fds, fdsLost) });
+        return this.#handle({
+          kind: "listen",
+          client,
+          request,
+          proof: this.#proveOnce(fds, fdsLost),
+        });
       case "unlisten":
         return this.#handle({ kind: "unlisten", client, request });
       case "connect":
@@ -314,6 +319,15 @@ export class Server {
     }
     fds.shift();
     connection.tableFd = fd;
+  }
+
+  /** Our copy is closed before anybody hears the verdict: from then on the port is its owner's. */
+  #proveOnce(fds: number[], fdsLost: boolean): ListenerProof | number {
+    try {
+      return this.#prove(fds, fdsLost);
+    } finally {
+      for (const fd of fds.splice(0)) this.#native.close(fd);
+    }
   }
 
   #prove(fds: number[], fdsLost: boolean): ListenerProof | number {

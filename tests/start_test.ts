@@ -42,3 +42,22 @@ for (const eager of [true, false]) {
     assert(reasons.length === 1 && wanted.includes(reasons[0]!), `reasons: ${reasons}`);
   });
 }
+
+/** Each port is listened at, left, and asked: nobody may answer, and it can be had again. */
+const shortListeners = `
+import socket
+for _ in range(300):
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    listener.close()
+    with socket.socket() as client:
+        assert client.connect_ex(address) == 111, "somebody still listens"
+    with socket.socket() as again:
+        again.bind(address)
+print("right")
+`;
+
+preloadedTest("a port is free as soon as its listener is closed", needs, async (lab) => {
+  const { stdout } = await lab.run([python!, "-c", shortListeners], { preload: true });
+  assertEquals(stdout, "right\n");
+});

@@ -26,11 +26,11 @@ export const modules: readonly Module[] = [
   { name: "test_httplib", daily: true, ends: 1 },
   { name: "test_httpservers", daily: true, ends: 2 },
   { name: "test_urllib2_localnet", daily: true, ends: 1 },
-  { name: "test_xmlrpc", daily: true, ends: 2 },
+  { name: "test_xmlrpc", ends: 2 },
   { name: "test_ftplib", daily: true, ends: 20 },
   { name: "test_poplib", daily: true, ends: 20 },
   { name: "test_smtplib", daily: true, ends: 20 },
-  { name: "test_imaplib", daily: true, ends: 5 },
+  { name: "test_imaplib", ends: 5 },
   {
     name: "test_asyncio",
     daily: true,

@@ -70,6 +70,11 @@ pub const message_bytes_max = 256;
 /// How long a consumer that must leave for a program without the library waits for its peer.
 pub const recall_timeout_ns = 50 * 1_000_000;
 
+/// How long the close of a listener waits for the monitor to give its copy back, and how often it
+/// looks whether the line is still the same.
+pub const verdict_wait_ns = 100 * 1_000_000;
+pub const verdict_look_ns = 10 * 1_000_000;
+
 /// SOCKSDIRECT_EAGER: how long a client waits for an arena, and for a listener that the monitor may
 /// be about to register.
 pub const eager_arena_wait_ns = 200 * 1_000_000;

@@ -180,6 +180,14 @@ pub inline fn poll() void {
     process();
 }
 
+/// Sleeps until the monitor says something, at most so long, and takes it.
+pub fn awaitMessage(timeout_ns: u64) void {
+    const line = @atomicLoad(i32, &fd, .monotonic);
+    var p = [_]sys.PollFd{.{ .fd = line, .events = sys.POLLIN }};
+    _ = sys.poll(&p, timeout_ns, null);
+    process();
+}
+
 /// A dead monitor's registry looks alive for ever, so the line itself is looked at where connections
 /// begin (connect, listen, accept) and in every sleep.
 pub fn checkLine() void {

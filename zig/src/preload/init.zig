@@ -7,6 +7,7 @@ const conn = @import("conn.zig");
 const control = @import("control.zig");
 const fds = @import("fds.zig");
 const fork = @import("fork.zig");
+const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
@@ -41,6 +42,7 @@ pub fn constructor() callconv(.c) void {
 
 pub fn destructor() callconv(.c) void {
     conn.finishAll();
+    listeners.awaitVerdicts();
 }
 
 fn isSet(name: [*:0]const u8) bool {

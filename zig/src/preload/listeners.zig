@@ -7,6 +7,7 @@ const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
 const addr = @import("addr.zig");
 const conn_module = @import("conn.zig");
+const constants = @import("../constants.zig");
 const control = @import("control.zig");
 const ends = @import("ends.zig");
 const fds = @import("fds.zig");
@@ -101,12 +102,26 @@ pub fn addDescriptor(l: *Listener, fd: c_int) void {
 pub fn dropDescriptor(l: *Listener, fd: c_int) void {
     fds.clear(fd);
     l.refs -= 1;
-    if (l.refs == 0) return untrack(l, fd);
+    if (l.refs == 0) {
+        awaitVerdict(l);
+        return untrack(l, fd);
+    }
     if (l.fd != fd) return;
     var other: c_int = 0;
     while (other < fds.used) : (other += 1) if (find(other) == l) {
         l.fd = other;
     };
+}
+
+/// The monitor holds the listener's descriptor until it has answered: closed before that, the port
+/// would stay bound and go on taking connections. Rare and short: only what is closed right after
+/// listen is still on its way; and bounded, should the monitor not run.
+fn awaitVerdict(l: *Listener) void {
+    const deadline = sys.nowNs() + constants.verdict_wait_ns;
+    while (l.session == control.session and l.reason == .undecided and l.group == 0) {
+        if (sys.nowNs() > deadline) return;
+        control.awaitMessage(constants.verdict_look_ns);
+    }
 }
 
 /// A program that accepts once and closes its listener still wants that connection accelerated:
@@ -139,6 +154,11 @@ fn forget(l: *Listener) void {
     by_token[l.token] = null;
     guard.unlock();
     pool.give(l);
+}
+
+/// The program ends.
+pub fn awaitVerdicts() void {
+    for (by_token) |maybe| if (maybe) |l| if (!l.closed) awaitVerdict(l);
 }
 
 pub fn afterForkChild() void {
