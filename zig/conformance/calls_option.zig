@@ -140,7 +140,7 @@ pub const Request = enum(c_ulong) {
     SIOCOUTQ = 0x5411,
     SIOCOUTQNSD = 0x894b,
     SIOCATMARK = 0x8905,
-    _,
+    unknown = 0x7777,
 };
 
 /// The state that TCP_INFO gives, by name.

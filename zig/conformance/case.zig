@@ -40,6 +40,11 @@ const topics = .{
     .cancel = @import("cases/cancel.zig"),
     .stream = @import("cases/stream.zig"),
     .message = @import("cases/message.zig"),
+    .connect = @import("cases/connect.zig"),
+    .listen = @import("cases/listen.zig"),
+    .option = @import("cases/option.zig"),
+    .queue = @import("cases/queue.zig"),
+    .urgent = @import("cases/urgent.zig"),
 };
 
 /// Cases of the machinery itself: not listed, tests/conformance/conformance_test.ts asks for them.

@@ -19,13 +19,14 @@ const transcript_module = @import("transcript.zig");
 const Stage = transcript_module.Stage;
 const Transcript = transcript_module.Transcript;
 
-pub const Option = options.Option;
 pub const Role = enum { server, client };
 
 const label_max = 1024;
 var labels: [label_max]?[]const u8 = @splat(null);
 
 pub const Side = struct {
+    pub const Option = options.Option;
+
     transcript: *Transcript,
     stage: *Stage,
     role: Role,

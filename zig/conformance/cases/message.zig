@@ -250,7 +250,7 @@ pub const odd_flags = struct {
         _ = t.recvmsg(conn, &.{7}, libc.MSG_NOSIGNAL);
         _ = t.recvmsg(conn, &.{10}, libc.MSG_ERRQUEUE);
         _ = t.recv(conn, 10, libc.MSG_ERRQUEUE);
-        _ = t.recvmsg(conn, &.{9}, 0);
+        _ = t.recvmsg(conn, &.{9}, libc.MSG_CMSG_CLOEXEC);
         _ = t.close(conn);
     }
 };
@@ -330,6 +330,12 @@ pub const vectors_wrong = struct {
         _ = t.result(libc.writev(conn, &huge, -1));
         t.begin("readv(conn, count of -1)", .{});
         _ = t.result(libc.readv(conn, &huge, -1));
+        const header: libc.msghdr = .{ .vectors = &huge, .count = 1025 };
+        t.begin("sendmsg(conn, 1025 entries)", .{});
+        _ = t.result(libc.sendmsg(conn, &header, 0));
+        var into = header;
+        t.begin("recvmsg(conn, 1025 entries)", .{});
+        _ = t.result(libc.recvmsg(conn, &into, libc.MSG_DONTWAIT));
         _ = t.writev(-1, &.{"x"});
         _ = t.readv(-1, &.{1});
         _ = t.sendmsg(-1, &.{"x"}, 0);
@@ -406,6 +412,8 @@ pub const many_messages = struct {
         _ = t.recvmmsg(conn, 4, 2, libc.MSG_DONTWAIT, null);
         _ = t.recvmmsg(conn, 2, 4, libc.MSG_DONTWAIT, null);
         _ = t.shutdown(conn, libc.SHUT_WR);
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recvmmsg(conn, 2, 4, 0, null);
     }
 };
 
@@ -430,6 +438,7 @@ pub const many_messages_wait = struct {
         t.sync("second");
         t.untilQueued(conn, 2);
         _ = t.recvmmsg(conn, 3, 2, 0, 0);
+        _ = t.recvmmsg(conn, 3, 2, 0, 1_000_000);
         _ = t.close(conn);
     }
 };

@@ -1,6 +1,7 @@
 //! Intercepted calls that move bytes: thin: find the connection, else the real function.
 
 const std = @import("std");
+const api_socket = @import("api_socket.zig");
 const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
 const faults = @import("faults.zig");
@@ -155,13 +156,16 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
         if (n >= 0) {
             const to = msg.?;
             const told = user.store(u32, &to.namelen, 0) and user.store(usize, &to.controllen, 0) and
-                user.store(i32, &to.flags, 0);
+                user.store(i32, &to.flags, flags & MSG_CMSG_CLOEXEC);
             if (!told) return sys.fail(.FAULT);
         }
         return n;
     }
     return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
 }
+
+/// Linux hands it back among the message's flags.
+const MSG_CMSG_CLOEXEC = 0x40000000;
 
 fn loadHeader(msg: ?*const Msghdr) ?Msghdr {
     return user.load(Msghdr, msg orelse return null);
@@ -206,7 +210,6 @@ pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_in
             break;
         }
         done += 1;
-        if (n == 0) break;
         if (flags & MSG_WAITFORONE != 0) each |= sys.MSG_DONTWAIT;
         if (limit_ns) |limit| if (sys.nowNs() - start >= limit) break;
     }
@@ -233,7 +236,9 @@ pub fn send(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int) call
 pub fn sendto(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int, to: ?*const anyopaque, to_len: u32) callconv(.c) isize {
     // A connected TCP socket ignores the address.
     if (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
-    return real.get("sendto", @TypeOf(sendto))(fd, buffer, len, flags, to, to_len);
+    const n = real.get("sendto", @TypeOf(sendto))(fd, buffer, len, flags, to, to_len);
+    if (flags & sys.MSG_FASTOPEN != 0) api_socket.noteFastOpen(fd, n);
+    return n;
 }
 
 pub fn write(fd: c_int, buffer: ?*const anyopaque, len: usize) callconv(.c) isize {
@@ -252,7 +257,9 @@ pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize 
         return sendWithControl(c, fd, msg, flags);
     }
     if (msg) |m| releasePassed(m);
-    return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
+    const n = real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
+    if (flags & sys.MSG_FASTOPEN != 0) api_socket.noteFastOpen(fd, n);
+    return n;
 }
 
 /// Control data means something to the kernel only: the connection leaves the ring for it.

@@ -81,17 +81,25 @@ pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_i
     }
     const started = result == 0 or sys.errno().* == @intFromEnum(sys.E.INPROGRESS) or
         sys.errno().* == @intFromEnum(sys.E.INTR);
-    if (!started or conn_module.find(fd) != null) return result;
+    if (started and addr.fromSockaddr(@ptrCast(address.?), len) != null) noteConnecting(fd);
+    return result;
+}
+
+/// A send with MSG_FASTOPEN connects, too. `result` is what the kernel said to it.
+pub fn noteFastOpen(fd: c_int, result: isize) void {
+    const started = result >= 0 or sys.errno().* == @intFromEnum(sys.E.INPROGRESS);
+    if (started and !control.disabled) noteConnecting(fd);
+}
+
+fn noteConnecting(fd: c_int) void {
+    if (conn_module.find(fd) != null) return;
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
-    const target = addr.fromSockaddr(@ptrCast(address.?), len) orelse return result;
-    _ = target;
-    const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return result;
-    if (protocol != sys.IPPROTO_TCP) return result;
+    const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return;
+    if (protocol != sys.IPPROTO_TCP) return;
     control.checkLine();
     _ = control.ensure();
     early.trackConnected(fd);
-    return result;
 }
 
 /// connect(AF_UNSPEC) has taken the connection apart. The socket lives on and may be connected
@@ -99,6 +107,7 @@ pub fn connect(fd: c_int, address: ?*const anyopaque, len: u32) callconv(.c) c_i
 fn disconnected(fd: c_int) void {
     const c = conn_module.acquire(fd) orelse return;
     defer conn_module.done(c);
+    c.end.rx.flags |= conn_module.flag_shut; // the socket's error is the application's to read
     const linger = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_LINGER, sys.Linger);
     var each: c_int = 0;
     while (each < fds.used) : (each += 1) {
@@ -292,9 +301,10 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
             sys.FIONREAD => {
                 return tell(value, stream.unread(c));
             },
-            sys.SIOCOUTQ => {
-                return tell(value, stream.unsent(c));
+            sys.SIOCATMARK => if (stream.isBeforeMark(c)) {
+                return tell(value, 0);
             },
+            // SIOCOUTQ is the kernel's: what is in the ring has arrived, as if acknowledged.
             else => {},
         }
     }

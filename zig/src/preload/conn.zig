@@ -53,9 +53,9 @@ pub const Conn = struct {
     /// Has a slot that `unbind` has to be called for.
     bound: bool,
     modes_known: bool,
-    /// The kernel has told of the peer's end or of an error: what it told once it tells always, so
-    /// poll asks it at every call from then on.
-    end_seen: bool,
+    /// The kernel has told of the peer's end, an error or urgent data: what it told once it tells
+    /// again, so poll asks it at every call from then on.
+    kernel_speaks: bool,
     generation: u32,
     /// Data calls so far on TCP, and at which one to negotiate next.
     calls: u32,
@@ -465,13 +465,20 @@ fn closeSlot(c: *Conn) void {
     const direction = c.rx_direction;
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         const head = @atomicLoad(u64, &direction.head, .acquire);
-        if (head != c.end.rx.position) {
+        if (head != c.end.rx.position or !c.shutRead() and kernelHasUnread(c)) {
             const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
             _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
         }
     }
     _ = @atomicRmw(u64, &direction.attn_flags, .Or, layout.attn_flag_closed, .acq_rel);
     arena_module.releaseSlot(c);
+}
+
+/// Reads past an urgent byte that was never part of the stream: it would lie in the kernel's queue
+/// before the ring's bytes, and turn the close into a reset. True: there was a real byte.
+fn kernelHasUnread(c: *Conn) bool {
+    var byte: u8 = 0;
+    return sys.call(.recvfrom, .{ c.fd, &byte, 1, sys.MSG_DONTWAIT, 0, 0 }) > 0;
 }
 
 /// Once, by whoever comes last: the closer, or a thread that still used it.

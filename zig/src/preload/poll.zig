@@ -111,7 +111,7 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
         const rings = lookRings(call.polled);
         const now = clock.ticks();
         const due = now -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
-        if (rings.ready > 0 and !due and !rings.ended) return @intCast(rings.ready);
+        if (rings.ready > 0 and !due and !rings.kernel_speaks) return @intCast(rings.ready);
         const immediate = if (call.timeout_ns) |ns| ns == 0 else false;
         if (rings.ready > 0 or immediate) return lookKernel(call, copy);
         if (!spun) {
@@ -132,7 +132,7 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
 }
 
 /// Entries that the rings say are ready, and whether the kernel has something to add to one.
-const Rings = struct { ready: usize = 0, ended: bool = false };
+const Rings = struct { ready: usize = 0, kernel_speaks: bool = false };
 
 /// Sets revents from the rings alone.
 fn lookRings(polled: []PollFd) Rings {
@@ -143,7 +143,7 @@ fn lookRings(polled: []PollFd) Rings {
         if (!c.isAttached()) continue;
         p.revents = ringEvents(c, p.events);
         if (p.revents != 0) rings.ready += 1;
-        if (c.end_seen) rings.ended = true;
+        if (c.kernel_speaks) rings.kernel_speaks = true;
     }
     return rings;
 }
@@ -197,8 +197,8 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         p.revents |= from.revents;
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
-            const ending = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR;
-            if (from.revents & ending != 0) c.end_seen = true;
+            const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
+            if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;

@@ -116,13 +116,16 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
     while (true) {
         const n = receiveOnce(c, b, flags, &attempt);
         if (n > 0) {
-            if (flags & sys.MSG_WAITALL == 0) return n;
-            if (flags & sys.MSG_PEEK != 0) {
-                if (waitForMore(c, b, @intCast(n), flags, &attempt)) continue;
-                return n;
+            if (flags & (sys.MSG_WAITALL | sys.MSG_PEEK) == 0) {
+                done += @intCast(n);
+                // SO_RCVLOWAT: fewer only if the call does not wait (0 while the option is unknown).
+                if (done >= c.receive_low_water or b.remaining == 0) return @intCast(done);
+            } else if (flags & sys.MSG_PEEK != 0) {
+                if (!waitForMore(c, b, @intCast(n), flags, &attempt)) return n;
+            } else {
+                done += @intCast(n);
+                if (b.remaining == 0) return @intCast(done);
             }
-            done += @intCast(n);
-            if (b.remaining == 0) return @intCast(done);
             continue;
         }
         if (n == 0) return @intCast(done);
@@ -131,7 +134,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             return if (done > 0) @intCast(done) else n;
         }
-        const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, b.remaining);
+        const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, done, b.remaining);
         attempt.kernel_look = false;
         if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
         switch (sleep.untilReadable(c, need, &attempt)) {
@@ -142,17 +145,20 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
     }
 }
 
-/// MSG_PEEK with MSG_WAITALL has seen `peeked` bytes: waits for one more. False: they are all that
-/// was asked for, or nothing more comes (the end, a timeout, a signal, another carrier).
+/// MSG_PEEK has seen `peeked` bytes: waits for one more if that is less than the call wants
+/// (MSG_WAITALL, SO_RCVLOWAT). False: enough, or nothing more comes (the end, a timeout, a signal,
+/// another carrier).
 fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *Attempt) bool {
-    if (peeked >= b.remaining or flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) return false;
+    const wanted = if (flags & sys.MSG_WAITALL != 0) b.remaining else lowWater(c, 0, b.remaining);
+    if (peeked >= wanted or flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) return false;
     attempt.kernel_look = false;
     if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
     return sleep.untilMore(c, peeked, attempt) == .ready;
 }
 
-fn lowWater(c: *const Conn, remaining: usize) u64 {
-    return @max(1, @min(c.receive_low_water, remaining));
+/// Bytes that a receiving call with `done` bytes so far still waits for.
+fn lowWater(c: *const Conn, done: usize, remaining: usize) u64 {
+    return @max(1, @min(c.receive_low_water -| done, remaining));
 }
 
 /// What one call learned from waiting.
@@ -570,35 +576,34 @@ fn condemn(c: *Conn) isize {
     return sys.neg(.CONNRESET);
 }
 
-/// Unread bytes, as FIONREAD counts them.
+/// Unread bytes, as FIONREAD counts them: those in the ring, and behind them what the sender has
+/// sent by TCP since it left.
 pub fn unread(c: *Conn) usize {
     const held = c.lockRx() orelse return 0;
     defer c.unlockRx(held);
     var r = c.receiver();
     switch (r.source(c.kernel())) {
-        .ring => |n| return n,
-        .ring_empty, .corrupt => return 0,
-        .kernel => {
-            var queued: c_int = 0;
-            _ = sys.call(.ioctl, .{ c.fd, sys.FIONREAD, &queued });
-            return @intCast(@max(0, queued));
+        .ring => |n| {
+            const down = @atomicLoad(u64, &c.rx_direction.down, .acquire);
+            return n + if (down == layout.Direction.open_ended) 0 else kernelUnread(c);
         },
+        .ring_empty, .corrupt => return 0,
+        .kernel => return kernelUnread(c),
     }
 }
 
-/// Bytes sent and not yet read by the peer (ring) or acknowledged (kernel), as SIOCOUTQ counts.
-pub fn unsent(c: *Conn) usize {
+fn kernelUnread(c: *Conn) usize {
     var queued: c_int = 0;
-    _ = sys.call(.ioctl, .{ c.fd, sys.SIOCOUTQ, &queued });
-    var total: usize = @intCast(@max(0, queued));
-    const held = c.lockTx() orelse return total;
-    defer c.unlockTx(held);
-    const s = c.sender();
-    if (s.inRing()) {
-        const tail = @atomicLoad(u64, &c.tx_direction.tail, .acquire);
-        total += @min(s.head -% tail, constants.ring_bytes);
-    }
-    return total;
+    _ = sys.call(.ioctl, .{ c.fd, sys.FIONREAD, &queued });
+    return @intCast(@max(0, queued));
+}
+
+/// Bytes lie in the ring: whatever mark there is in the kernel's stream comes after them.
+pub fn isBeforeMark(c: *Conn) bool {
+    const held = c.lockRx() orelse return false;
+    defer c.unlockRx(held);
+    var r = c.receiver();
+    return r.source(c.kernel()) == .ring;
 }
 
 test "buffers walk over empty and partial pieces" {

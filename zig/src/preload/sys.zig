@@ -32,6 +32,7 @@ pub const SO_NETNS_COOKIE = 71;
 pub const TCP_INFO = 11;
 pub const FIONREAD = 0x541b;
 pub const SIOCOUTQ = 0x5411;
+pub const SIOCATMARK = 0x8905;
 pub const FIONBIO = 0x5421;
 pub const FIOASYNC = 0x5452;
 pub const F_DUPFD = 0;

@@ -81,7 +81,7 @@ pub const entries = [_]Entry{
     e(so, "dup3", .followed, "close and dup"),
     e(so, "fcntl", .followed, "F_DUPFD and O_NONBLOCK matter; O_ASYNC moves to TCP"),
     e(so, "fcntl64", .followed, "F_DUPFD and O_NONBLOCK matter; O_ASYNC moves to TCP"),
-    e(so, "ioctl", .accelerated, "FIONREAD, SIOCOUTQ and FIONBIO know the ring; FIOASYNC moves to TCP"),
+    e(so, "ioctl", .accelerated, "FIONREAD, SIOCATMARK and FIONBIO know the ring, whose bytes SIOCOUTQ takes for acknowledged; FIOASYNC moves to TCP"),
     e(so, "setsockopt", .followed, "SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT hold on the ring too; TCP_ULP, TCP_REPAIR, time stamps and TCP_INQ move to TCP"),
 
     e(cr, "socketpair", .followed, "the numbers are new"),
