@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 2729220865159659884n;
+export const layoutHash = 2942258964802852633n;
 
 export const structs = {
   Endpoint: {
@@ -239,6 +239,18 @@ export const structs = {
       payload: { offset: 16, type: "u64" },
     },
   },
+  BorrowDiag: {
+    size: 16,
+    fields: {
+      header: { offset: 0, type: "Header" },
+    },
+  },
+  Diag: {
+    size: 16,
+    fields: {
+      header: { offset: 0, type: "Header" },
+    },
+  },
   Peer: {
     size: 32,
     fields: {
@@ -329,12 +341,14 @@ export const MessageType = {
   unlisten: 3,
   connect: 4,
   ping: 5,
+  borrow_diag: 6,
   welcome: 101,
   listening: 102,
   arena: 103,
   link: 104,
   refused: 105,
   pong: 106,
+  diag: 107,
   doorbell: 201,
   new_link: 202,
   wake: 203,

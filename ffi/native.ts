@@ -103,6 +103,11 @@ export class Native implements Disposable {
     return [fds[0], fds[1]];
   }
 
+  /** A sock_diag socket that may be lent to a process of this network namespace (EPERM: another). */
+  openDiag(netns: bigint): number {
+    return checked(this.#library.symbols.sd_diag_open(netns), "open a sock_diag socket");
+  }
+
   /** Nice value of the calling thread and its future ones. False: not permitted. */
   setNice(nice: number): boolean {
     return this.#library.symbols.sd_set_nice(nice) >= 0;

@@ -13,6 +13,7 @@ export const symbols = {
   sd_send: { parameters: ["i32", "buffer", "usize", "buffer", "usize"], result: "i32" },
   sd_receive: { parameters: ["i32", "buffer", "usize", "buffer"], result: "i32" },
   sd_socket_pair: { parameters: ["buffer"], result: "i32" },
+  sd_diag_open: { parameters: ["u64"], result: "i32" },
   sd_set_nice: { parameters: ["i32"], result: "i32" },
   sd_close: { parameters: ["i32"], result: "i32" },
   sd_listener_check: { parameters: ["i32", "buffer"], result: "i32" },

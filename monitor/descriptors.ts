@@ -1,7 +1,7 @@
 /**
- * Descriptors that go to processes: arenas, and the two ends of each channel. An arena's stays open
- * here for workers that join later; a channel's end is closed as soon as it has been handed over,
- * or when that will never happen.
+ * Descriptors that go to processes: arenas, the two ends of each channel, lent sockets. An arena's
+ * stays open here for workers that join later; a channel's end and a lent socket are closed as soon
+ * as they have been handed over, or when that will never happen.
  */
 
 import type { Native } from "../ffi/native.ts";
@@ -9,11 +9,15 @@ import type { Attachment, Send } from "./core/model.ts";
 
 const closed = -1;
 
+type AttachmentOf<K extends Attachment["kind"]> = Extract<Attachment, { kind: K }>;
+
 export class Descriptors {
   readonly #native: Native;
   readonly #registryFd: number;
   readonly #arenas = new Map<number, number>();
   readonly #channels = new Map<number, [number, number]>();
+  /** Made for a message, and not handed over yet. */
+  readonly #lent = new Map<Attachment, number>();
 
   constructor(native: Native, registryFd: number) {
     this.#native = native;
@@ -45,7 +49,17 @@ export class Descriptors {
         return this.#arenas.get(attachment.arena) ?? closed;
       case "channel":
         return this.#channel(attachment.channel)[attachment.end];
+      case "diag":
+        return this.#diag(attachment);
     }
+  }
+
+  #diag(attachment: AttachmentOf<"diag">): number {
+    const known = this.#lent.get(attachment);
+    if (known !== undefined) return known;
+    const fd = this.#native.openDiag(attachment.netns);
+    this.#lent.set(attachment, fd);
+    return fd;
   }
 
   #channel(number: number): [number, number] {
@@ -60,7 +74,15 @@ export class Descriptors {
   release(message: Send): void {
     for (const attachment of message.attach) {
       if (attachment.kind === "channel") this.#closeEnd(attachment.channel, attachment.end);
+      if (attachment.kind === "diag") this.#closeLent(attachment);
     }
+  }
+
+  #closeLent(attachment: Attachment): void {
+    const fd = this.#lent.get(attachment);
+    if (fd === undefined) return;
+    this.#lent.delete(attachment);
+    this.#native.close(fd);
   }
 
   /** The message will never be sent, and neither will what waits for it. */
@@ -87,5 +109,6 @@ export class Descriptors {
       this.#closeEnd(channel, 0);
       this.#closeEnd(channel, 1);
     }
+    for (const attachment of [...this.#lent.keys()]) this.#closeLent(attachment);
   }
 }

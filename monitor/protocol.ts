@@ -20,6 +20,7 @@ const requestStructs = {
   unlisten: "Unlisten",
   connect: "Connect",
   ping: "Ping",
+  borrow_diag: "BorrowDiag",
 } as const;
 
 const replyStructs = {
@@ -29,6 +30,7 @@ const replyStructs = {
   link: "Link",
   refused: "Refused",
   pong: "Ping",
+  diag: "Diag",
 } as const;
 
 type Structs = typeof requestStructs & typeof replyStructs;

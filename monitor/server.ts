@@ -295,6 +295,8 @@ export class Server {
         return this.#handle({ kind: "connect", client, request });
       case "ping":
         return this.#handle({ kind: "ping", client, request });
+      case "borrow_diag":
+        return this.#handle({ kind: "borrow_diag", client, request });
     }
   }
 

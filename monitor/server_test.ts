@@ -57,6 +57,22 @@ Deno.test("ping is answered on a connection that says nothing else", async () =>
   assertEquals(test.server.state.counts.pings, 1);
 });
 
+Deno.test("a sock_diag socket is lent to each process that asks, and none is kept", async () => {
+  await using test = new TestServer();
+  for (const library of [await test.process(), await test.process()]) {
+    const open = descriptorCount();
+    library.send({ type: "borrow_diag", sequence: 3, body: {} });
+    const { fds, sequence } = await library.receive("diag");
+    assertEquals(sequence, 3);
+    assertMatch(Deno.readLinkSync(`/proc/self/fd/${fds[0]}`), /^socket:/);
+    assertEquals(descriptorCount(), open + 1, "the borrower's is the only one");
+  }
+});
+
+function descriptorCount(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
 Deno.test("messages sent before the welcome came are served in order", async () => {
   await using test = new TestServer();
   const { fd } = test.listener();

@@ -8,7 +8,7 @@
 import { arenaFailed, arenaMade, connect } from "./core/arenas.ts";
 import { listen, unlisten } from "./core/listeners.ts";
 import type { Action, Client, Event, State } from "./core/model.ts";
-import { connected, dropClient, garbage, gone, hello, ping } from "./core/processes.ts";
+import { borrowDiag, connected, dropClient, garbage, gone, hello, ping } from "./core/processes.ts";
 import { defaultQuotas, type Policy, type Quotas, sameUserPolicy } from "./policy.ts";
 
 export type { Action, Event, State } from "./core/model.ts";
@@ -86,6 +86,8 @@ function clientStep(state: State, client: Client, event: ClientEvent): Action[] 
       return connect(state, client, event);
     case "ping":
       return ping(state, client, event);
+    case "borrow_diag":
+      return borrowDiag(state, client, event);
     case "garbage":
       return garbage(state, client, event);
     case "stalled":

@@ -11,7 +11,6 @@ import { installed, library, root } from "./harness/files.ts";
  */
 const importReasons: Readonly<Record<string, string>> = {
   __errno_location: "errno is libc's",
-  __tls_get_addr: "thread-local variables of a shared library",
   clock_gettime: "the vDSO's clock, without a system call",
   dlsym: "finds the functions behind ours",
   getenv: "the SOCKSDIRECT_ variables",

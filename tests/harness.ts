@@ -6,6 +6,7 @@
  * harness/counters.ts (what "went by ring" means).
  */
 
+export * from "./harness/builds.ts";
 export * from "./harness/combinations.ts";
 export * from "./harness/counters.ts";
 export * from "./harness/files.ts";

@@ -1,29 +1,84 @@
 //! Builds everything native: libsd.so (the preload library), libsdffi.so (C ABI for Deno), the
 //! plain libc programs that measure (sdbench) and compare (sdconform), and the tests. `zig build`
-//! installs into zig-out/; `zig build test` runs the unit tests and the interleaving test; `zig
-//! build layout` prints the TypeScript layout tables, `zig build api` docs/API.md.
+//! installs into zig-out/ what this machine runs; `zig build all` also what others run, into
+//! zig-out/TARGET/ (`ports`, below). `zig build test` runs the unit tests and the interleaving test;
+//! `zig build layout` prints the TypeScript layout tables, `zig build api` docs/API.md.
 
 const std = @import("std");
+const Target = std.Build.ResolvedTarget;
+const Optimize = std.lang.OptimizeMode;
+
+/// The oldest glibc that is supported. Programs and libraries ask for no newer symbol than it has,
+/// whatever the machine that builds them has.
+const glibc: std.SemanticVersion = .{ .major = 2, .minor = 31, .patch = 0 };
+
+/// What `zig build all` makes. One libsd.so an architecture serves programs of glibc and of musl:
+/// it needs `libc.so.6` and `libdl.so.2`, and musl's loader takes these names for itself. Plain
+/// programs are of one libc or the other.
+const ports = [_]struct { arch: std.Target.Cpu.Arch, abi: std.Target.Abi }{
+    .{ .arch = .x86_64, .abi = .gnu },
+    .{ .arch = .x86_64, .abi = .musl },
+    .{ .arch = .aarch64, .abi = .gnu },
+    .{ .arch = .aarch64, .abi = .musl },
+};
 
 pub fn build(b: *std.Build) void {
-    const target = b.standardTargetOptions(.{});
+    const host = b.graph.host.result;
+    const target = b.standardTargetOptions(.{ .default_target = query(host.cpu.arch, host.abi) });
+    const library_target = b.resolveTargetQuery(query(target.result.cpu.arch, .gnu));
     const optimize = b.standardOptimizeOption(.{});
 
-    addPreload(b, target, optimize);
-    addFfi(b, target, optimize);
-    addBench(b, target, optimize);
-    addConformance(b, target);
+    b.installArtifact(addPreload(b, library_target, optimize));
+    b.installArtifact(addFfi(b, library_target, optimize));
+    b.installArtifact(addBench(b, target, optimize));
+    // It compares what this very machine's libc does, the newest calls too.
+    b.installArtifact(addConformance(b, b.graph.host));
+    addPorts(b, optimize);
     addLayout(b);
     addApi(b);
     addTests(b, target, optimize);
 }
 
-fn addPreload(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.OptimizeMode) void {
+/// A cpu of the architecture's first kind: what is built here may run elsewhere.
+fn query(arch: std.Target.Cpu.Arch, abi: std.Target.Abi) std.Target.Query {
+    return .{
+        .cpu_arch = arch,
+        .cpu_model = .baseline,
+        .os_tag = .linux,
+        .abi = if (abi.isMusl()) .musl else .gnu,
+        .glibc_version = if (abi.isMusl()) null else glibc,
+    };
+}
+
+fn addPorts(b: *std.Build, optimize: Optimize) void {
+    const all = b.step("all", "build for every supported architecture and libc");
+    all.dependOn(b.getInstallStep());
+    for (ports) |port| {
+        const target = b.resolveTargetQuery(query(port.arch, port.abi));
+        const folder: std.Build.Step.InstallArtifact.Options = .{
+            .dest_dir = .{ .override = .{ .custom = b.fmt("{t}-linux-{t}", .{ port.arch, port.abi }) } },
+        };
+        if (port.abi == .gnu) {
+            all.dependOn(&b.addInstallArtifact(addPreload(b, target, optimize), folder).step);
+        }
+        all.dependOn(&b.addInstallArtifact(addBench(b, target, optimize), folder).step);
+    }
+}
+
+fn addPreload(b: *std.Build, target: Target, optimize: Optimize) *std.Build.Step.Compile {
+    return addLibrary(b, "sd", "preload", target, optimize);
+}
+
+fn addFfi(b: *std.Build, target: Target, optimize: Optimize) *std.Build.Step.Compile {
+    return addLibrary(b, "sdffi", "ffi", target, optimize);
+}
+
+fn addLibrary(b: *std.Build, name: []const u8, part: []const u8, target: Target, optimize: Optimize) *std.Build.Step.Compile {
     const lib = b.addLibrary(.{
-        .name = "sd",
+        .name = name,
         .linkage = .dynamic,
         .root_module = b.createModule(.{
-            .root_source_file = b.path("src/root_preload.zig"),
+            .root_source_file = b.path(b.fmt("src/root_{s}.zig", .{part})),
             .target = target,
             .optimize = optimize,
             .link_libc = true,
@@ -34,58 +89,32 @@ fn addPreload(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lan
         .use_lld = true,
     });
     lib.bundle_ubsan_rt = false;
-    lib.setVersionScript(b.path("src/preload.map"));
-    b.installArtifact(lib);
+    lib.setVersionScript(b.path(b.fmt("src/{s}.map", .{part})));
+    return lib;
 }
 
-fn addFfi(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.OptimizeMode) void {
-    const lib = b.addLibrary(.{
-        .name = "sdffi",
+fn addBench(b: *std.Build, target: Target, optimize: Optimize) *std.Build.Step.Compile {
+    return addProgram(b, "sdbench", "bench/main.zig", target, optimize);
+}
+
+/// A mistake in a case must be found, not compared: hence its own mode.
+fn addConformance(b: *std.Build, target: Target) *std.Build.Step.Compile {
+    return addProgram(b, "sdconform", "conformance/main.zig", target, .safe);
+}
+
+fn addProgram(b: *std.Build, name: []const u8, root: []const u8, target: Target, optimize: Optimize) *std.Build.Step.Compile {
+    return b.addExecutable(.{
+        .name = name,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path(root),
+            .target = target,
+            .optimize = optimize,
+            .link_libc = true,
+        }),
         .linkage = .dynamic,
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("src/root_ffi.zig"),
-            .target = target,
-            .optimize = optimize,
-            .link_libc = true,
-            .strip = optimize != .debug,
-        }),
         .use_llvm = true,
         .use_lld = true,
     });
-    lib.bundle_ubsan_rt = false;
-    lib.setVersionScript(b.path("src/ffi.map"));
-    b.installArtifact(lib);
-}
-
-fn addBench(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.OptimizeMode) void {
-    const exe = b.addExecutable(.{
-        .name = "sdbench",
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("bench/main.zig"),
-            .target = target,
-            .optimize = optimize,
-            .link_libc = true,
-        }),
-        .use_llvm = true,
-        .use_lld = true,
-    });
-    b.installArtifact(exe);
-}
-
-fn addConformance(b: *std.Build, target: std.Build.ResolvedTarget) void {
-    const exe = b.addExecutable(.{
-        .name = "sdconform",
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("conformance/main.zig"),
-            .target = target,
-            // A mistake in a case must be found, not compared.
-            .optimize = .safe,
-            .link_libc = true,
-        }),
-        .use_llvm = true,
-        .use_lld = true,
-    });
-    b.installArtifact(exe);
 }
 
 fn addLayout(b: *std.Build) void {
@@ -115,7 +144,7 @@ fn addApi(b: *std.Build) void {
     b.step("api", "print docs/API.md").dependOn(&run.step);
 }
 
-fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.lang.OptimizeMode) void {
+fn addTests(b: *std.Build, target: Target, optimize: Optimize) void {
     const unit = b.addTest(.{
         .root_module = b.createModule(.{
             .root_source_file = b.path("src/unit_tests.zig"),

@@ -146,6 +146,7 @@ export type Event =
   | { kind: "unlisten"; client: number; request: RequestOf<"unlisten"> }
   | { kind: "connect"; client: number; request: RequestOf<"connect"> }
   | { kind: "ping"; client: number; request: RequestOf<"ping"> }
+  | { kind: "borrow_diag"; client: number; request: RequestOf<"borrow_diag"> }
   | { kind: "garbage"; client: number; why: string }
   /** Too much waits to be sent to it. */
   | { kind: "stalled"; client: number; why: string }
@@ -160,6 +161,8 @@ export type RequestOf<T extends Request["type"]> = Extract<Request, { type: T }>
 /** A descriptor that goes along with a message; the shell knows its number. */
 export type Attachment =
   | { kind: "registry" }
+  /** Made when it is sent, and the receiver's alone. */
+  | { kind: "diag"; netns: bigint }
   | { kind: "arena"; arena: number }
   /** Made when its first end is sent; each end goes to one process and nowhere else. */
   | { kind: "channel"; channel: number; end: 0 | 1 };

@@ -105,6 +105,19 @@ export function ping(state: State, client: Client, event: EventOf<"ping">): Acti
   return [send(client.id, { type: "pong", sequence, body: { payload: body.payload } })];
 }
 
+export function borrowDiag(
+  _: State,
+  client: Client,
+  event: EventOf<"borrow_diag">,
+): Action[] {
+  const { sequence } = event.request;
+  const reply = { type: "diag", sequence, body: {} } as const;
+  return [
+    send(client.id, reply, [{ kind: "diag", netns: client.netns }]),
+    log("info", `${nameOf(client)} may not ask sock_diag itself: lent it a socket`),
+  ];
+}
+
 export function garbage(state: State, client: Client, event: EventOf<"garbage">): Action[] {
   state.counts.garbage += 1;
   return dropClient(state, client, event.why);

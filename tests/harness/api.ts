@@ -4,12 +4,10 @@ import { root } from "./files.ts";
 
 export const apiPage = `${root}/docs/API.md`;
 
-const row = /^\| `(\w+)`( †)? +\| /gm;
+const row = /^\| `(\w+)` +\| /gm;
 
-/** Names that this machine's library exports: the variadic ones only where Zig can read them. */
+/** Names that the library exports. */
 export function interceptedNames(): string[] {
   const text = Deno.readTextFileSync(apiPage);
-  return [...text.matchAll(row)]
-    .filter(([, , variadic]) => variadic === undefined || Deno.build.arch === "x86_64")
-    .map(([, name]) => name);
+  return [...text.matchAll(row)].map(([, name]) => name);
 }

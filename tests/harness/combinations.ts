@@ -20,6 +20,8 @@ export const combinations: readonly Combination[] = [
 export interface Needs {
   /** Programs without which the test is skipped, with that reason. */
   programs?: readonly string[];
+  /** Why the test cannot run on this machine, if it cannot: then it is skipped. */
+  hindrance?: string;
 }
 
 /** One test for each of the four combinations, each in a lab with a monitor. */
@@ -47,9 +49,10 @@ export function preloadedTest(name: string, needs: Needs, test: (lab: Lab) => Pr
 /** A test in a lab, without a monitor at first. */
 export function labTest(name: string, needs: Needs, test: (lab: Lab) => Promise<void>) {
   const missing = (needs.programs ?? []).filter((program) => installed(program) === undefined);
+  const hindrance = missing.length > 0 ? `${missing.join(", ")} not installed` : needs.hindrance;
   Deno.test({
-    name: missing.length === 0 ? name : `${name} (skipped: ${missing.join(", ")} not installed)`,
-    ignore: missing.length > 0,
+    name: hindrance === undefined ? name : `${name} (skipped: ${hindrance})`,
+    ignore: hindrance !== undefined,
     fn: async () => {
       requireBuilt();
       await Lab.with(test);

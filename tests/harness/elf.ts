@@ -1,6 +1,6 @@
 /**
- * The dynamic symbols of a 64-bit little-endian ELF library: what `nm -D` would print, without
- * needing binutils on the machine that runs the tests.
+ * What a 64-bit little-endian ELF library has and wants: what `nm -D` and `readelf -dV` would print,
+ * without needing binutils on the machine that runs the tests.
  */
 
 export interface DynamicSymbol {
@@ -12,15 +12,13 @@ export interface DynamicSymbol {
   weak: boolean;
 }
 
+const sectionDynamic = 6;
 const sectionDynsym = 11;
+const sectionVerneed = 0x6ffffffe;
+const tagNeeded = 1n;
 
 export function dynamicSymbols(path: string): DynamicSymbol[] {
-  const bytes = Deno.readFileSync(path);
-  const view = new DataView(bytes.buffer);
-  if (view.getUint32(0) !== 0x7f454c46 || bytes[4] !== 2 || bytes[5] !== 1) {
-    throw new Error(`read symbols of '${path}': not a 64-bit little-endian ELF file`);
-  }
-  const sections = sectionHeaders(view);
+  const { bytes, view, sections } = readElf(path);
   const table = sections.find(({ type }) => type === sectionDynsym);
   if (table === undefined) throw new Error(`read symbols of '${path}': it has no .dynsym section`);
   const names = sections[table.link];
@@ -35,6 +33,48 @@ export function dynamicSymbols(path: string): DynamicSymbol[] {
     });
   }
   return symbols;
+}
+
+/** The libraries that it names as needed. */
+export function neededLibraries(path: string): string[] {
+  const { bytes, view, sections } = readElf(path);
+  const table = sections.find(({ type }) => type === sectionDynamic);
+  if (table === undefined) return [];
+  const names = sections[table.link];
+  const needed: string[] = [];
+  for (let at = table.offset; at < table.offset + table.size; at += 16) {
+    if (view.getBigUint64(at, true) !== tagNeeded) continue;
+    needed.push(textAt(bytes, names.offset + Number(view.getBigUint64(at + 8, true))));
+  }
+  return needed;
+}
+
+/** The symbol versions that it asks for, such as "GLIBC_2.17", of any library. */
+export function neededVersions(path: string): string[] {
+  const { bytes, view, sections } = readElf(path);
+  const table = sections.find(({ type }) => type === sectionVerneed);
+  if (table === undefined) return [];
+  const names = sections[table.link];
+  const versions: string[] = [];
+  // A list of libraries, each with a list of versions; both linked by distances, 0 ends.
+  for (let file = table.offset, step = -1; step !== 0; file += step) {
+    step = view.getUint32(file + 12, true);
+    let version = file + view.getUint32(file + 8, true);
+    for (let left = view.getUint16(file + 2, true); left > 0; left--) {
+      versions.push(textAt(bytes, names.offset + view.getUint32(version + 8, true)));
+      version += view.getUint32(version + 12, true);
+    }
+  }
+  return versions;
+}
+
+function readElf(path: string) {
+  const bytes = Deno.readFileSync(path);
+  const view = new DataView(bytes.buffer);
+  if (view.getUint32(0) !== 0x7f454c46 || bytes[4] !== 2 || bytes[5] !== 1) {
+    throw new Error(`read '${path}': not a 64-bit little-endian ELF file`);
+  }
+  return { bytes, view, sections: sectionHeaders(view) };
 }
 
 interface Section {

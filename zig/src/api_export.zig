@@ -32,8 +32,7 @@ const head =
     \\- **moves to TCP**: hands the connection to code that does not go through the library, so the
     \\  connection moves back to kernel TCP first and stays there.
     \\
-    \\Functions marked † take variadic arguments and are intercepted on x86-64 only. Every other function
-    \\of libc that can touch a socket passes through, each with its reason, in
+    \\Every other function of libc that can touch a socket passes through, each with its reason, in
     \\[`tests/passes_through.ts`](../tests/passes_through.ts); differences from Linux that users can
     \\notice are in [COMPATIBILITY.md](COMPATIBILITY.md).
     \\
@@ -68,8 +67,7 @@ fn generateTable(comptime in: type) []const u8 {
         var rows: []const [3][]const u8 = &.{.{ "function", "how", "note" }};
         for (table.entries) |entry| {
             if (entry.in != in) continue;
-            const mark = if (entry.variadic) " †" else "";
-            rows = rows ++ .{.{ "`" ++ entry.name ++ "`" ++ mark, howText(entry.how), entry.note }};
+            rows = rows ++ .{.{ "`" ++ entry.name ++ "`", howText(entry.how), entry.note }};
         }
         const widths = columnWidths(rows);
         var out: []const u8 = generateRow(rows[0], widths);

@@ -31,6 +31,8 @@ const structs = .{
     .{ "Link", protocol.Link },
     .{ "Refused", protocol.Refused },
     .{ "Ping", protocol.Ping },
+    .{ "BorrowDiag", protocol.BorrowDiag },
+    .{ "Diag", protocol.Diag },
     .{ "Peer", types.Peer },
     .{ "Packet", types.Packet },
     .{ "Ready", types.Ready },

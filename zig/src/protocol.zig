@@ -15,6 +15,8 @@
 //!                                         <- ARENA to the client (+ arena memfd), side 0
 //!                                         <- LINK to the client for each worker (+ channel)
 //!                                         <- ARENA to each worker (+ arena memfd, channel), side 1
+//!   BORROW_DIAG                           ->            only from who may not make one itself
+//!                                         <- DIAG (+ socket of sock_diag)
 //!
 //! Order matters once: the monitor hands a LINK to the client's socket before it hands the arena
 //! to that worker. So a client that meets an unknown link number in shared memory finds the message
@@ -37,6 +39,7 @@ pub const Type = enum(u16) {
     unlisten = 3,
     connect = 4,
     ping = 5,
+    borrow_diag = 6,
     // monitor -> library
     welcome = 101,
     listening = 102,
@@ -44,6 +47,7 @@ pub const Type = enum(u16) {
     link = 104,
     refused = 105,
     pong = 106,
+    diag = 107,
     // library -> library, over a channel
     doorbell = 201,
     new_link = 202,
@@ -154,6 +158,13 @@ pub const Ping = extern struct {
     payload: u64,
 };
 
+/// "I cannot make a socket of sock_diag: lend me one." The monitor does, unless the process is in
+/// another network namespace; then there is no answer.
+pub const BorrowDiag = extern struct { header: Header };
+
+/// SCM_RIGHTS: a socket of sock_diag that answers exact questions only.
+pub const Diag = extern struct { header: Header };
+
 /// Over a channel: "my waiter `waiter` (of link `link`) hears this". SCM_RIGHTS = a stream socket
 /// to ring.
 pub const Doorbell = extern struct {
@@ -190,6 +201,8 @@ comptime {
     assert(@sizeOf(Link) == 32);
     assert(@sizeOf(Refused) == 24);
     assert(@sizeOf(Ping) == 24);
+    assert(@sizeOf(BorrowDiag) == 16);
+    assert(@sizeOf(Diag) == 16);
     assert(@sizeOf(Doorbell) == 32);
     assert(@sizeOf(NewLink) == 32);
     assert(@sizeOf(Wake) == 32);

@@ -7,6 +7,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
+const diag = @import("ffi/diag.zig");
 const end_table = @import("ffi/end_table.zig");
 const layout = @import("layout.zig");
 const layout_export = @import("layout_export.zig");
@@ -70,6 +71,11 @@ export fn sd_receive(fd: i32, bytes: [*]u8, capacity: usize, packet: *types.Pack
 
 export fn sd_socket_pair(fds: *[2]i32) Status {
     return socket.pair(fds);
+}
+
+/// A socket of sock_diag to lend to a process of network namespace `netns`.
+export fn sd_diag_open(netns: u64) Status {
+    return diag.open(netns);
 }
 
 /// Nice value of this thread and of those it will start; below 0 needs CAP_SYS_NICE.

@@ -6,6 +6,7 @@ const builtin = @import("builtin");
 const init = @import("preload/init.zig");
 const sys = @import("preload/sys.zig");
 const table = @import("preload/table.zig");
+const variadic_arm64 = @import("preload/variadic_arm64.zig");
 
 /// The default panic handler would pull half of libc into every program that is preloaded.
 pub const panic = std.debug.FullPanic(panicLine);
@@ -29,8 +30,8 @@ fn panicLine(message: []const u8, _: ?usize) noreturn {
 
 comptime {
     for (table.entries) |entry| {
-        if (entry.variadic and builtin.cpu.arch != .x86_64) continue;
-        @export(&@field(entry.in, entry.name), .{ .name = entry.name });
+        const in = if (entry.variadic and builtin.cpu.arch == .aarch64) variadic_arm64 else entry.in;
+        @export(&@field(in, entry.name), .{ .name = entry.name });
     }
 }
 

@@ -5,6 +5,7 @@ test {
     _ = @import("protocol.zig");
     _ = @import("layout_export.zig");
     _ = @import("api_export.zig");
+    _ = @import("ffi/diag.zig");
     _ = @import("ffi/end_table.zig");
     _ = @import("ffi/listener.zig");
     _ = @import("ffi/memory.zig");
@@ -25,6 +26,7 @@ test {
     _ = @import("preload/signals.zig");
     _ = @import("preload/spin.zig");
     _ = @import("preload/stream.zig");
+    _ = @import("preload/thread.zig");
     _ = @import("sim/checker_test.zig");
     _ = @import("sim/visited.zig");
 }

@@ -168,7 +168,10 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
 const MSG_CMSG_CLOEXEC = 0x40000000;
 
 fn loadHeader(msg: ?*const Msghdr) ?Msghdr {
-    return user.load(Msghdr, msg orelse return null);
+    var m = user.load(Msghdr, msg orelse return null) orelse return null;
+    m.iovlen = real.messageLength(m.iovlen);
+    m.controllen = real.messageLength(m.controllen);
+    return m;
 }
 
 fn vectorMessage(c: *Conn, m: Msghdr, flags: c_int, comptime way: Vector) isize {
@@ -280,7 +283,8 @@ fn releasePassed(msg: *const Msghdr) void {
     const bytes: [*]const u8 = @ptrCast(m.control orelse return);
     var at: usize = 0;
     while (at + @sizeOf(ControlHeader) <= m.controllen) {
-        const header = user.load(ControlHeader, @ptrCast(bytes + at)) orelse return;
+        var header = user.load(ControlHeader, @ptrCast(bytes + at)) orelse return;
+        header.len = real.messageLength(header.len);
         if (header.len < @sizeOf(ControlHeader) or header.len > m.controllen - at) return;
         if (header.level == sys.SOL_SOCKET and header.kind == sys.SCM_RIGHTS) {
             var offset: usize = @sizeOf(ControlHeader);

@@ -17,6 +17,7 @@ const std = @import("std");
 const lock = @import("lock.zig");
 const real = @import("real.zig");
 const sys = @import("sys.zig");
+const thread = @import("thread.zig");
 
 pub const deferred = 0;
 pub const asynchronous = 1;
@@ -125,10 +126,6 @@ fn raw(result: isize, saved_errno: c_int) isize {
 
 // -- at any instruction ------------------------------------------------------------------------------
 
-/// Connections and instances that this thread uses just now, and the type to go back to.
-threadlocal var depth: u32 = 0;
-threadlocal var type_before: c_int = deferred;
-
 const SetType = fn (c_int, *c_int) callconv(.c) c_int;
 
 pub inline fn hold() void {
@@ -136,8 +133,11 @@ pub inline fn hold() void {
 }
 
 noinline fn holdDeferred() void {
-    if (depth == 0) _ = real.get("pthread_setcanceltype", SetType)(deferred, &type_before);
-    depth += 1;
+    const mine = thread.mine();
+    if (mine.cancel_depth == 0) {
+        _ = real.get("pthread_setcanceltype", SetType)(deferred, &mine.cancel_type_before);
+    }
+    mine.cancel_depth += 1;
 }
 
 pub inline fn unhold() void {
@@ -145,10 +145,11 @@ pub inline fn unhold() void {
 }
 
 noinline fn unholdDeferred() void {
-    if (depth == 0) return; // the first request came while this thread was inside
-    depth -= 1;
+    const mine = thread.mine();
+    if (mine.cancel_depth == 0) return; // the first request came while this thread was inside
+    mine.cancel_depth -= 1;
     var ignored: c_int = undefined;
-    if (depth == 0 and type_before == asynchronous) {
+    if (mine.cancel_depth == 0 and mine.cancel_type_before == asynchronous) {
         _ = real.get("pthread_setcanceltype", SetType)(asynchronous, &ignored);
     }
 }

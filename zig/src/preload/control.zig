@@ -11,6 +11,7 @@ const arena_module = @import("arena.zig");
 const addr = @import("addr.zig");
 const carrier = @import("../carrier/carrier.zig");
 const clock = @import("clock.zig");
+const diag = @import("diag.zig");
 const ends = @import("ends.zig");
 const links = @import("links.zig");
 const listeners = @import("listeners.zig");
@@ -251,6 +252,7 @@ fn handle(p: *packet.Received) void {
             defer guard.unlock();
             links.add(a, @truncate(m.link), channel, false);
         },
+        .diag => if (p.take(0)) |borrowed| diag.lend(borrowed),
         .refused => {
             const m = p.as(protocol.Refused) orelse return;
             if (askedEntry(m.group)) |entry| entry.reason = @enumFromInt(m.reason);
@@ -436,6 +438,18 @@ pub fn joinByConnection(connection_fd: i32) void {
     joined_session = session;
     _ = sendListen(std.math.maxInt(u32), connection_fd);
 }
+
+/// This process may not make a sock_diag socket; asked for once a session.
+pub fn borrowDiag() void {
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (!ensureLocked() or borrow_session == session) return;
+    const ask: protocol.BorrowDiag = .{ .header = undefined };
+    if (packet.send(fd, .borrow_diag, ask, &.{}) > 0) borrow_session = session;
+}
+
+var borrow_session: @TypeOf(session) = 0;
 
 pub fn sendListen(token: u32, listener_fd: i32) bool {
     const message: protocol.Listen = .{ .header = undefined, .token = token, .reserved = 0 };

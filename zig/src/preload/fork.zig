@@ -18,6 +18,7 @@ const layout = @import("../layout.zig");
 const links = @import("links.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
+const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const signals = @import("signals.zig");
@@ -76,6 +77,7 @@ fn inChild() callconv(.c) void {
     signals.afterForkChild();
     listeners.afterForkChild();
     diag.afterForkChild();
+    negotiate.afterForkChild();
     ends.afterForkChild();
     epoll.afterForkChild();
     conn.afterForkChild();

@@ -10,6 +10,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const process = @import("process.zig");
 const sys = @import("sys.zig");
+const thread = @import("thread.zig");
 
 const waiters_bit: u64 = 1 << 63;
 const spin_turns = 200;
@@ -18,14 +19,11 @@ const recheck_owner_ns = 20_000_000;
 /// glibc's own flag: true means that there is certainly one thread. Null: never certain.
 pub var single_threaded: ?*const u8 = null;
 
-/// Cached name of this thread: pid << 32 | tid, 0 before first use and after fork.
-threadlocal var name_cache: u64 = 0;
-
 /// Name used by the plain-store path (the only thread's).
 var single_name: u64 = 0;
 
 pub fn forgetNames() void {
-    name_cache = 0;
+    thread.mine().name = 0;
     single_name = 0;
 }
 
@@ -34,12 +32,13 @@ pub inline fn isSingleThreaded() bool {
 }
 
 fn threadName() u64 {
-    if (name_cache != 0) return name_cache;
+    const mine = thread.mine();
+    if (mine.name != 0) return mine.name;
     const pid: u64 = process.id();
     const tid: u64 = @intCast(sys.call(.gettid, .{}));
     const name = pid << 32 | tid;
     // A child of vfork runs on its parent's thread-local variables.
-    if (!process.inVforkChild()) name_cache = name;
+    if (!process.inVforkChild()) mine.name = name;
     return name;
 }
 

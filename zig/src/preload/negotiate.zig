@@ -82,6 +82,7 @@ const never_woken: u32 = 0;
 fn clientStep(c: *Conn) void {
     if (c.end.peer.port == 0 and !readAddresses(c)) return later(c, .undecided);
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
+    if (!canMove(c) or !readCookie(c)) return later(c, .offer_unverified);
     if (!control.ensure()) return later(c, .no_monitor);
     if (control.isDraining()) return later(c, .disabled);
     const group = control.lookup(&c.end.peer) orelse return soon(c, .arena_pending);
@@ -129,6 +130,32 @@ fn readAddresses(c: *Conn) bool {
     c.end.peer = addr.peer(c.fd) orelse return false;
     c.end.cookie = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_COOKIE, u64) orelse 0;
     c.end.netns = control.netnsOf();
+    return true;
+}
+
+/// Both ends of a ring must be able to tell where they are in the kernel's streams: an end that
+/// cannot would wait for ever for a byte that is its next one. It is a property of the system, so one
+/// connection stands for all.
+fn canMove(c: *Conn) bool {
+    if (@atomicLoad(bool, &positions_known, .monotonic)) return true;
+    const known = c.kernel().receivePosition() != null and c.kernel().sendPosition() != null;
+    if (diag.wanted()) control.borrowDiag();
+    if (known) @atomicStore(bool, &positions_known, true, .monotonic);
+    return known;
+}
+
+var positions_known = false;
+
+/// The answer may have come from a socket that was the parent's.
+pub fn afterForkChild() void {
+    positions_known = false;
+}
+
+/// By which the server will know this very socket. (An emulator may not know the option.)
+fn readCookie(c: *Conn) bool {
+    if (c.end.cookie != 0) return true;
+    c.end.cookie = diag.cookieOf(&.{ .client = c.end.local, .server = c.end.peer }) orelse 0;
+    if (diag.wanted()) control.borrowDiag();
     return c.end.cookie != 0;
 }
 
@@ -199,7 +226,10 @@ fn serverStep(c: *Conn) void {
     const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
     c.setReason(control.servingReason());
     control.rejoinIfShort();
-    if (adoptAny(c, &tuple)) return attach(c);
+    if (canMove(c)) {
+        if (adoptAny(c, &tuple)) return attach(c);
+    } else c.setReason(.offer_unverified);
+    if (diag.wanted()) control.borrowDiag();
     control.joinByConnection(c.fd);
 }
 
@@ -233,9 +263,16 @@ fn tryAdopt(c: *Conn, a: *Arena, tuple: *const layout.Tuple) bool {
 }
 
 fn adopt(c: *Conn, a: *Arena, index: u32, state: layout.SlotState, tuple: *const layout.Tuple, cookie: u64) bool {
-    if (!diag.confirm(tuple, c.end.peer.family == 6 or c.end.local.family == 6, cookie, a.peer_uid)) {
-        conn_module.makePlain(c, .offer_unverified);
-        return false;
+    switch (diag.confirm(tuple, c.end.peer.family == 6 or c.end.local.family == 6, cookie, a.peer_uid)) {
+        .yes => {},
+        .no => {
+            conn_module.makePlain(c, .offer_unverified);
+            return false;
+        },
+        .later => {
+            c.setReason(.offer_unverified);
+            return false;
+        },
     }
     if (!arena_module.populateSlot(a, index, layout.server_to_client)) {
         conn_module.makePlain(c, .no_memory);

@@ -21,17 +21,28 @@ pub fn find(comptime name: [:0]const u8) ?*anyopaque {
     return found;
 }
 
-/// The function itself; for those that every supported libc has.
+/// The function itself; where this libc has none, one that says so to its caller (ENOSYS). An old
+/// glibc and musl lack some: nobody could have linked with these, but whoever looks for them by
+/// dlsym finds ours.
 pub inline fn get(comptime name: [:0]const u8, comptime F: type) *const F {
-    return @ptrCast(@alignCast(find(name) orelse missing(name)));
+    return @ptrCast(@alignCast(find(name) orelse @as(*const anyopaque, @ptrCast(&notThere))));
 }
 
-fn missing(comptime name: []const u8) noreturn {
+/// Called with whatever arguments: both architectures' calling conventions leave them to the caller.
+fn notThere() callconv(.c) isize {
     const sys = @import("sys.zig");
-    const text = "socksdirect: this libc has no " ++ name ++ "\n";
-    _ = sys.call(.write, .{ 2, text, text.len });
-    _ = sys.call(.exit_group, .{127});
-    unreachable;
+    return sys.fail(.NOSYS);
+}
+
+/// musl declares the lengths in struct msghdr and cmsghdr as 32-bit numbers with padding that may
+/// hold anything, where glibc and the kernel have 64 bits.
+pub inline fn isMusl() bool {
+    return find("gnu_get_libc_version") == null;
+}
+
+/// A length in struct msghdr or cmsghdr, as this libc means it.
+pub inline fn messageLength(value: usize) usize {
+    return if (isMusl()) @as(u32, @truncate(value)) else value;
 }
 
 /// An object (not a function) of libc, by any definition.

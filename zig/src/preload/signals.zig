@@ -12,6 +12,7 @@ const std = @import("std");
 const cancel = @import("cancel.zig");
 const fds_module = @import("fds.zig");
 const sys = @import("sys.zig");
+const thread = @import("thread.zig");
 const Mutex = @import("lock.zig").Mutex;
 
 pub const SIG_DFL = 0;
@@ -34,15 +35,9 @@ pub const Action = extern struct {
 var originals: [signals_max]usize = @splat(0);
 var restarting: [signals_max]bool = @splat(false);
 
-/// Handlers that have run in a thread.
-const Counts = struct { all: u32 = 0, interrupting: u32 = 0 };
-threadlocal var counts: Counts = .{};
-/// The local bell (eventfd) that this thread is asleep on, or about to be; -1: none.
-threadlocal var sleeping_on: i32 = -1;
-
 /// For poll and epoll: any handler interrupts.
 pub fn countAll() u32 {
-    return @as(*volatile u32, &counts.all).*;
+    return @as(*volatile u32, &thread.mine().handlers).*;
 }
 
 /// For recv and send: any handler interrupts a call with a timeout, SA_RESTART or not (signal(7)).
@@ -52,25 +47,25 @@ pub fn countFor(has_timeout: bool) u32 {
 
 /// For calls that Linux restarts.
 pub fn countInterrupting() u32 {
-    return @as(*volatile u32, &counts.interrupting).*;
+    return @as(*volatile u32, &thread.mine().handlers_interrupting).*;
 }
 
 /// Around a sleep: what the wrapper has to ring. Look at the count after this, before sleeping.
 pub fn sleepOn(bell: i32) void {
-    if (sleeping_on < 0 and bell >= 0) {
-        sleeping_phase = @atomicLoad(u1, &phase, .monotonic);
+    const mine = thread.mine();
+    if (mine.sleeping_on < 0 and bell >= 0) {
+        mine.sleeping_phase = @atomicLoad(u1, &phase, .monotonic);
         // Before the look at the descriptor table; pairs with `awaitSleepers`, the other way round.
-        _ = @atomicRmw(u32, &sleepers[sleeping_phase], .Add, 1, .seq_cst);
-    } else if (sleeping_on >= 0 and bell < 0) {
-        _ = @atomicRmw(u32, &sleepers[sleeping_phase], .Sub, 1, .release);
+        _ = @atomicRmw(u32, &sleepers[mine.sleeping_phase], .Add, 1, .seq_cst);
+    } else if (mine.sleeping_on >= 0 and bell < 0) {
+        _ = @atomicRmw(u32, &sleepers[mine.sleeping_phase], .Sub, 1, .release);
     }
-    @as(*volatile i32, &sleeping_on).* = bell;
+    @as(*volatile i32, &mine.sleeping_on).* = bell;
 }
 
 /// Threads asleep, by the phase in which they fell asleep.
 var sleepers: [2]u32 = @splat(0);
 var phase: u1 = 0;
-threadlocal var sleeping_phase: u1 = 0;
 var phase_mutex: Mutex = .{};
 
 /// Until every thread that was asleep has looked again, or some time has passed (it may be in a
@@ -114,12 +109,13 @@ fn wrapper(number: c_int, info: ?*anyopaque, context: ?*anyopaque) callconv(.c) 
 /// Counts, rings the bell and calls the handler.
 pub fn deliver(number: c_int, info: ?*anyopaque, context: ?*anyopaque, original: usize) void {
     const index: usize = @intCast(number);
-    counts.all +%= 1;
-    if (!@atomicLoad(bool, &restarting[index], .monotonic)) counts.interrupting +%= 1;
-    if (sleeping_on >= 0 and fds_module.kindOf(sleeping_on) == .own) {
+    const mine = thread.mine();
+    mine.handlers +%= 1;
+    if (!@atomicLoad(bool, &restarting[index], .monotonic)) mine.handlers_interrupting +%= 1;
+    if (mine.sleeping_on >= 0 and fds_module.kindOf(mine.sleeping_on) == .own) {
         const saved = sys.errno().*;
         const one: u64 = 1;
-        _ = sys.call(.write, .{ sleeping_on, &one, 8 });
+        _ = sys.call(.write, .{ mine.sleeping_on, &one, 8 });
         sys.errno().* = saved;
     }
     if (original <= SIG_IGN) return;

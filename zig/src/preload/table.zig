@@ -24,7 +24,7 @@ pub const Entry = struct {
     note: []const u8,
     /// Where the implementation is: a namespace with a function of this name.
     in: type,
-    /// Needs variadic arguments, which Zig reads on x86-64 only.
+    /// Takes any number of arguments: on arm64 the one in variadic_arm64.zig is exported.
     variadic: bool = false,
 };
 

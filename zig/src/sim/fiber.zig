@@ -29,7 +29,7 @@ pub fn prepare(stack: []align(16) u8, entry: *const fn () callconv(.c) noreturn)
 }
 
 fn switchNaked() callconv(.naked) void {
-    if (comptime !supported) return;
+    if (comptime !supported) return asm volatile ("");
     asm volatile (
         \\ pushq %%rbx
         \\ pushq %%rbp
