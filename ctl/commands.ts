@@ -120,6 +120,18 @@ carrier that it is on now.`,
     load: () => import("./drain.ts"),
   },
   {
+    name: "check",
+    summary: "whether a program can be accelerated, before it is started",
+    operands: "PROGRAM...",
+    operandCount: [1, Infinity],
+    options: [jsonOption],
+    detail: `
+Looks at the file (of a script: at its interpreter): statically linked and setuid programs do not
+load libraries and stay on kernel TCP. Exit code 1 unless every PROGRAM can be accelerated.`,
+    examples: ["socksdirect check redis-server ./my-server"],
+    load: () => import("./check.ts"),
+  },
+  {
     name: "doctor",
     summary: "whether this machine is fit, and what to do where it is not",
     options: listing,
@@ -153,6 +165,13 @@ when tests were skipped.`,
       "socksdirect test apps --full",
     ],
     load: () => import("./suites.ts"),
+  },
+  {
+    name: "build",
+    summary: "build the native code (which happens by itself when a source has changed)",
+    options: [{ name: "all", summary: "for every supported architecture and libc" }],
+    examples: ["socksdirect build --all"],
+    load: () => import("./build.ts"),
   },
   {
     name: "bench",

@@ -54,13 +54,15 @@ export function kernelVersion(release: string): Check {
   return { name: "kernel", level: "fail", detail: release, todo: "use Linux 5.15 or newer" };
 }
 
-export function libcVersion(version: string | undefined): Check {
+/** `version`: of glibc. Programs of musl are served on any machine. */
+export function libcVersion(version: string | undefined, maps = ""): Check {
   const name = "libc";
   if (version === undefined) {
+    if (/\/ld-musl-|\/libc\.musl-/.test(maps)) return { name, level: "ok", detail: "musl" };
     return {
       name,
       level: "warn",
-      detail: "not glibc",
+      detail: "neither glibc nor musl",
       todo: "use glibc 2.31 or newer, or musl 1.2",
     };
   }
@@ -78,7 +80,7 @@ function kernelChecks(): Check[] {
   const needed = (name: string, trouble: Trouble): Check =>
     feature(name, trouble, "fail", newerKernel);
   return [
-    libcVersion(kernel.libcVersion()),
+    libcVersion(kernel.libcVersion(), readText("/proc/self/maps")),
     needed("pidfd", kernel.pidfd()),
     needed("memfd seals", kernel.memfdSeals()),
     needed("SO_NETNS_COOKIE", kernel.netnsCookie()),

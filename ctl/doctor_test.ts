@@ -30,6 +30,7 @@ Deno.test("the libc floor is glibc 2.31", () => {
   assertEquals(libcVersion("2.31").level, "ok");
   assertEquals(libcVersion("2.4").level, "fail");
   assertEquals(libcVersion(undefined).level, "warn");
+  assertEquals(libcVersion(undefined, "7f00-7f01 r-xp /lib/ld-musl-x86_64.so.1").level, "ok");
 });
 
 Deno.test("few open files or a bounded address space are worth a look", () => {

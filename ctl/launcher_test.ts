@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { inspect } from "./executable.ts";
 import { library, root } from "./paths.ts";
 import { findProgram } from "./programs.ts";
 
@@ -59,6 +60,33 @@ Deno.test.beforeAll(async () => {
 Deno.test("the launcher is clean POSIX sh", async () => {
   const files = [launcher, `${root}/.ci/run`];
   for (const file of files) assertEquals((await execute(["sh", "-n", file])).code, 0);
+});
+
+const staticProgram = "/sbin/ldconfig";
+Deno.test({
+  name: "a static program runs, and SOCKSDIRECT_LOG has run say why it stays on kernel TCP",
+  ignore: inspect(staticProgram)?.kind !== "static",
+  fn: async () => {
+    await using place = new Place();
+    const command = [launcher, "run", "--", staticProgram, "--version"];
+    const env = { ...place.env, SOCKSDIRECT_LOG: "warn" };
+    const { code, stdout, stderr } = await execute(command, { env });
+    assertEquals(code, 0, stderr);
+    assertMatch(stdout, /^ldconfig/);
+    assertStringIncludes(stderr, `'${staticProgram}' uses kernel TCP: statically linked`);
+    assertEquals((await execute(command, { env: place.env })).stderr, "", "silent unless asked");
+  },
+});
+
+Deno.test("a program of another architecture is not given this machine's library", async () => {
+  await using place = new Place();
+  const program = `${place.folder}/foreign`;
+  const header = Deno.readFileSync("/bin/sh").slice(0, 4096);
+  header[18] = Deno.build.arch === "x86_64" ? 183 : 62; // e_machine: the other one
+  Deno.writeFileSync(program, header, { mode: 0o755 });
+  const { code, stderr } = await execute([launcher, "run", "--", program], { env: place.env });
+  assert(code !== 0, "a page of a program ran");
+  assert(!stderr.includes(library), stderr);
 });
 
 const shellcheck = findProgram("shellcheck");

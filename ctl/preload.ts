@@ -4,7 +4,7 @@
 
 import { dirname } from "node:path";
 import { CtlError, exitCode } from "./errors.ts";
-import { isFile, library } from "./paths.ts";
+import { foreignLibrary, isFile, library } from "./paths.ts";
 
 export interface PreloadEnvironment {
   LD_PRELOAD: string;
@@ -12,15 +12,22 @@ export interface PreloadEnvironment {
 }
 
 /** What `run` and `env` set, given the caller's own LD_PRELOAD. */
-export function preloadEnvironment(socket: string, existing?: string): PreloadEnvironment {
-  if (!isFile(library)) {
+export function preloadEnvironment(
+  socket: string,
+  existing?: string,
+  arch: string = Deno.build.arch,
+): PreloadEnvironment {
+  const foreign = arch !== Deno.build.arch;
+  const file = foreign ? foreignLibrary(arch) : library;
+  if (!isFile(file)) {
+    const builder = foreign ? "build --all" : "doctor";
     throw new CtlError(
       exitCode.failed,
-      `the preload library is not built: '${library}' is missing; './socksdirect doctor' builds it`,
+      `the preload library is not built: '${file}' is missing; './socksdirect ${builder}' builds it`,
     );
   }
   return {
-    LD_PRELOAD: withPreload(existing, preloadableLibrary()),
+    LD_PRELOAD: withPreload(existing, preloadable(file)),
     SOCKSDIRECT_CTL_SOCKET: socket,
   };
 }
@@ -47,7 +54,7 @@ function foreignPreloads(value: string | undefined): string[] {
  * ld.so takes blanks and colons for separators, so a checkout whose path holds one is reached
  * through a link in a folder of the user's own.
  */
-function preloadableLibrary(): string {
+function preloadable(library: string): string {
   if (!/[ :]/.test(library)) return library;
   const uid = Deno.uid() ?? 0;
   const folder = uid === 0 ? "/run/socksdirect" : `/tmp/socksdirect-${uid}`;

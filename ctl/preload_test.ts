@@ -1,7 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { shellQuote } from "./env.ts";
 import { CtlError } from "./errors.ts";
-import { makeOwnFolder, withoutPreload, withPreload } from "./preload.ts";
+import { makeOwnFolder, preloadEnvironment, withoutPreload, withPreload } from "./preload.ts";
 import { userEnvironment } from "./run.ts";
 
 Deno.test("the library goes behind what is preloaded already, once", () => {
@@ -9,6 +9,18 @@ Deno.test("the library goes behind what is preloaded already, once", () => {
   assertEquals(withPreload("/a.so /b.so", "/x/libsd.so"), "/a.so:/b.so:/x/libsd.so");
   assertEquals(withPreload("/x/libsd.so:/a.so", "/x/libsd.so"), "/a.so:/x/libsd.so");
   assertEquals(withPreload("/other/libsd.so", "/x/libsd.so"), "/x/libsd.so");
+});
+
+Deno.test("a program of another architecture gets its own library, or a word on how to build it", () => {
+  const arch = Deno.build.arch === "x86_64" ? "aarch64" : "x86_64";
+  let outcome: string;
+  try {
+    outcome = preloadEnvironment("/x.sock", undefined, arch).LD_PRELOAD;
+  } catch (error) {
+    outcome = `${error}`;
+    assertStringIncludes(outcome, "'./socksdirect build --all' builds it");
+  }
+  assertStringIncludes(outcome, `/${arch}-linux-gnu/libsd.so`);
 });
 
 Deno.test("a program on kernel TCP keeps every preload but ours", () => {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { interceptedNames } from "./harness/api.ts";
+import { muslLoader } from "./harness/builds.ts";
 import { dynamicSymbols } from "./harness/elf.ts";
 import { candidatePatterns, families, passesThrough } from "./passes_through.ts";
 
@@ -9,7 +10,21 @@ const intercepted = new Set(interceptedNames());
 const listed = passesThrough.flatMap(({ names }) => names);
 
 Deno.test("every libc function that may touch a socket is intercepted or has a reason", () => {
-  const undecided = libcFunctions().filter((name) =>
+  assertDecided(libcFunctions());
+});
+
+const withoutMusl = isFile(muslLoader) ? "" : ` (skipped: ${muslLoader} not installed)`;
+
+Deno.test({
+  name:
+    `every function of musl that may touch a socket is intercepted or has a reason${withoutMusl}`,
+  ignore: withoutMusl !== "",
+  fn: () => assertDecided(functionsOf(muslLoader)),
+});
+
+function assertDecided(functions: readonly string[]) {
+  assert(functions.length > 1000, `${functions.length} functions`);
+  const undecided = functions.filter((name) =>
     isCandidate(name) && !intercepted.has(name) && !isOfFamily(name) && !listed.includes(name)
   );
   assertEquals(
@@ -17,7 +32,15 @@ Deno.test("every libc function that may touch a socket is intercepted or has a r
     [],
     "decide about each: add it to zig/src/preload/table.zig or, with a reason, to tests/passes_through.ts",
   );
-});
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
 
 Deno.test("no function is both intercepted and said to pass through", () => {
   assertEquals(listed.filter((name) => intercepted.has(name)), []);
@@ -45,7 +68,11 @@ function isOfFamily(name: string): boolean {
 }
 
 function libcFunctions(): string[] {
-  const functions = dynamicSymbols(libcPath()).filter((symbol) =>
+  return functionsOf(libcPath());
+}
+
+function functionsOf(library: string): string[] {
+  const functions = dynamicSymbols(library).filter((symbol) =>
     symbol.defined && symbol.kind === "function"
   );
   return [...new Set(functions.map(({ name }) => name))].sort();

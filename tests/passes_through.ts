@@ -33,7 +33,8 @@ export const families: readonly { because: string; pattern: RegExp }[] = [
   },
   {
     because: "stdio on a FILE: fdopen, the only way to make one of a socket, moves to TCP first",
-    pattern: /^_IO_(do_write|fclose|file_\w+|fopen|fread|fwrite|proc_\w+|wdo_write|str_init_\w+)$/,
+    pattern:
+      /^__fread(ahead|ptr|ptrinc)$|^_IO_(do_write|fclose|file_\w+|fopen|fread|fwrite|proc_\w+|wdo_write|str_init_\w+)$/,
   },
   {
     because:

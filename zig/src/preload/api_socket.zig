@@ -175,6 +175,12 @@ pub fn close(fd: c_int) callconv(.c) c_int {
     return real.get("close", @TypeOf(close))(fd);
 }
 
+/// musl's.
+pub fn posix_close(fd: c_int, flags: c_int) callconv(.c) c_int {
+    _ = flags; // none is defined
+    return close(fd);
+}
+
 pub fn close_range(first: c_uint, last: c_uint, flags: c_uint) callconv(.c) c_int {
     const CLOSE_RANGE_UNSHARE = 2;
     const CLOSE_RANGE_CLOEXEC = 4;

@@ -74,6 +74,7 @@ pub const entries = [_]Entry{
     e(so, "connect", .followed, "the connection is tracked and may be accelerated; AF_UNSPEC ends that"),
     e(so, "shutdown", .followed, "published bytes are delivered before the FIN"),
     e(so, "close", .followed, "unread ring bytes turn it into a reset, as on Linux"),
+    e(so, "posix_close", .followed, "musl's close with flags"),
     e(so, "close_range", .followed, "a close each; the library's own descriptors stay"),
     e(so, "closefrom", .followed, "a close each; the library's own descriptors stay"),
     e(so, "dup", .followed, "one more descriptor for the same connection"),

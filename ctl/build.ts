@@ -1,0 +1,43 @@
+/** `build [--all]`: builds the native code; with --all for every architecture and libc. */
+
+import type { Call } from "./cli.ts";
+import { CtlError, exitCode } from "./errors.ts";
+import { installedZig, isFile, root } from "./paths.ts";
+
+export async function run(call: Call): Promise<number> {
+  const words = ["build", ...call.flags.has("all") ? ["all"] : [], "-Doptimize=fast"];
+  const child = new Deno.Command(isFile(installedZig) ? installedZig : "zig", {
+    args: words,
+    cwd: `${root}/zig`,
+    env: {
+      ZIG_DEBUG_CMD: "1",
+      ZIG_GLOBAL_CACHE_DIR: Deno.env.get("ZIG_GLOBAL_CACHE_DIR") ?? `${root}/.toolchain/zig-cache`,
+    },
+    stdin: "null",
+    stderr: "piped",
+  });
+  const { success, stderr } = await child.output();
+  if (!success) {
+    console.error(new TextDecoder().decode(stderr));
+    throw new CtlError(exitCode.failed, `'zig ${words.join(" ")}' failed: its words are above`);
+  }
+  for (const folder of ["lib", "bin", ...targets()]) {
+    for (const name of namesIn(`${root}/zig/zig-out/${folder}`)) {
+      console.log(`zig/zig-out/${folder}/${name}`);
+    }
+  }
+  return exitCode.ok;
+}
+
+/** Folders of what other machines run. */
+function targets(): string[] {
+  return namesIn(`${root}/zig/zig-out`).filter((name) => name.includes("-linux-"));
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+  } catch {
+    return [];
+  }
+}
