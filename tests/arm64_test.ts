@@ -75,7 +75,7 @@ async function exchange(lab: Lab, { server, client, io, mode, size, amount }: Wo
   await waitForPort(port, listening);
   await expectCarrier(lab, both, { settlingBytes: 8 << 20 }, async () => {
     const words = ["client", "--mode", mode, ...common, ...amount];
-    const fixed = ["--warmup-ms", "100", "--checksum", "--deadline", "50", "--json"];
+    const fixed = ["--warmup-ms", "400", "--checksum", "--deadline", "50", "--json"];
     const ended = await (await start(lab, client, "client", [...words, ...fixed])).end();
     assertEquals(ended.code, 0, ended.stderr);
     assertEquals(JSON.parse(ended.stdout).checksum_ok, true);

@@ -449,6 +449,10 @@ pub fn borrowDiag() void {
     if (packet.send(fd, .borrow_diag, ask, &.{}) > 0) borrow_session = session;
 }
 
+pub fn hasAskedForDiag() bool {
+    return borrow_session == session;
+}
+
 var borrow_session: @TypeOf(session) = 0;
 
 pub fn sendListen(token: u32, listener_fd: i32) bool {

@@ -82,7 +82,8 @@ const never_woken: u32 = 0;
 fn clientStep(c: *Conn) void {
     if (c.end.peer.port == 0 and !readAddresses(c)) return later(c, .undecided);
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
-    if (!canMove(c) or !readCookie(c)) return later(c, .offer_unverified);
+    if (diag.wanted() and control.hasAskedForDiag()) return soon(c, .offer_unverified);
+    if (!canMove(c) or !readCookie(c)) return soon(c, .offer_unverified);
     if (!control.ensure()) return later(c, .no_monitor);
     if (control.isDraining()) return later(c, .disabled);
     const group = control.lookup(&c.end.peer) orelse return soon(c, .arena_pending);
