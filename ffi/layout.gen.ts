@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 2942258964802852633n;
+export const layoutHash = 1732041625553311969n;
 
 export const structs = {
   Endpoint: {
@@ -108,6 +108,9 @@ export const structs = {
       position: { offset: 16, type: "u64" },
       carried: { offset: 24, type: "u64" },
       entered: { offset: 32, type: "u64" },
+      seen_head: { offset: 40, type: "u64" },
+      seen_base: { offset: 48, type: "u64" },
+      seen_mask: { offset: 56, type: "u64" },
       counters: { offset: 64, type: "Counters" },
       rang: { offset: 96, type: "array", of: "u64", count: 4 },
     },
@@ -411,7 +414,7 @@ export const constants = {
   messageBytesMax: 256,
   arenaSlotsMin: 64,
   arenaSlotsMax: 16384,
-  ringBytes: 262144,
+  ringBytes: 1048576,
   monitorLinksMax: 256,
   registryListeners: 4096,
   registryProcesses: 4096,
@@ -436,15 +439,15 @@ export const constants = {
 
 /** Bytes of an arena by its number of slots. */
 export const arenaBytes: Readonly<Record<number, number>> = {
-  64: 33624064,
-  128: 67227648,
-  256: 134434816,
-  512: 268849152,
-  1024: 537686016,
-  2048: 1075359744,
-  4096: 2150707200,
-  8192: 4301402112,
-  16384: 8602791936,
+  64: 134811648,
+  128: 269602816,
+  256: 539185152,
+  512: 1078349824,
+  1024: 2156687360,
+  2048: 4313362432,
+  4096: 8626712576,
+  8192: 17253412864,
+  16384: 34506813440,
 };
 
 /** Names of Linux error numbers. */

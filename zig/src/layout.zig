@@ -84,7 +84,9 @@ pub const Direction = extern struct {
     pad0: u32,
     /// Ring bytes ever written, told at close: what cleaning must zero.
     high_water: u64,
-    pad1: [3]u64,
+    /// The ring's size in use minus one; read through `Direction.maskOf`. Written after `base`.
+    mask: u64,
+    pad1: [2]u64,
 
     // -- written by the consumer (by the producer before SWITCH and while BUSY) --
     /// End of consumed bytes.
@@ -112,6 +114,12 @@ pub const Direction = extern struct {
     pad6: [7]u64,
 
     pub const open_ended: u64 = std.math.maxInt(u64);
+
+    /// A mask for ring indexes out of what the word `mask` says: whatever that is (zero in a new
+    /// slot, nonsense from a liar), an index stays inside the ring.
+    pub inline fn maskOf(word: u64, initial: u64, most: u64) u64 {
+        return (word | (initial - 1)) & (most - 1);
+    }
 };
 
 pub const attn_flag_want: u64 = 1;
@@ -178,6 +186,9 @@ pub const ArenaLayout = struct {
     rows_offset: u64,
     row_stride: u64,
     slots_offset: u64,
+    /// The first page of every ring, side by side: all that thousands of quiet connections touch,
+    /// so neither page tables nor the file's index grow with the size of their rings.
+    hot_offset: u64,
     rings_offset: u64,
     total_bytes: u64,
 
@@ -191,16 +202,18 @@ pub const ArenaLayout = struct {
             rows_offset + 2 * constants.ready_rows * stride,
             constants.page_bytes,
         );
-        const rings_offset = std.mem.alignForward(
+        const hot_offset = std.mem.alignForward(
             u64,
             slots_offset + @as(u64, slot_count) * @sizeOf(Slot),
             constants.page_bytes,
         );
+        const rings_offset = hot_offset + @as(u64, slot_count) * 2 * constants.hot_window_bytes;
         return .{
             .slot_count = slot_count,
             .rows_offset = rows_offset,
             .row_stride = stride,
             .slots_offset = slots_offset,
+            .hot_offset = hot_offset,
             .rings_offset = rings_offset,
             .total_bytes = rings_offset + @as(u64, slot_count) * 2 * constants.ring_bytes,
         };
@@ -211,6 +224,13 @@ pub const ArenaLayout = struct {
         return layout.slots_offset + @as(u64, slot) * @sizeOf(Slot);
     }
 
+    /// Ring bytes [0, hot_window_bytes).
+    pub fn hotOffset(layout: *const ArenaLayout, slot: u32, direction: u1) u64 {
+        assert(slot < layout.slot_count);
+        return layout.hot_offset + (@as(u64, slot) * 2 + direction) * constants.hot_window_bytes;
+    }
+
+    /// Ring byte 0, had the ring no hot window: its bytes from there on lie where this says.
     pub fn ringOffset(layout: *const ArenaLayout, slot: u32, direction: u1) u64 {
         assert(slot < layout.slot_count);
         return layout.rings_offset + (@as(u64, slot) * 2 + direction) * constants.ring_bytes;
@@ -338,7 +358,11 @@ pub const RxEnd = extern struct {
     position: u64,
     carried: u64,
     entered: u64,
-    pad: [3]u64,
+    /// The producer's `head`, and its `base` and `mask`, as they were at the last look: where the
+    /// bytes before `seen_head` lie (receiver.zig, `look`).
+    seen_head: u64,
+    seen_base: u64,
+    seen_mask: u64,
     counters: Counters align(64),
     rang: [constants.wait_words]u64,
 };
@@ -412,7 +436,10 @@ test "an arena's parts do not overlap and are page-aligned" {
         try std.testing.expectEqual(0, layout.rings_offset % constants.page_bytes);
         const last_row = layout.rowOffset(1, constants.ready_rows - 1);
         try std.testing.expect(last_row + layout.row_stride <= layout.slots_offset);
-        try std.testing.expect(layout.slotOffset(slots - 1) + @sizeOf(Slot) <= layout.rings_offset);
+        try std.testing.expect(layout.slotOffset(slots - 1) + @sizeOf(Slot) <= layout.hot_offset);
+        try std.testing.expectEqual(0, layout.hot_offset % constants.page_bytes);
+        const last_hot = layout.hotOffset(slots - 1, 1);
+        try std.testing.expect(last_hot + constants.hot_window_bytes <= layout.rings_offset);
         try std.testing.expectEqual(
             layout.total_bytes,
             layout.ringOffset(slots - 1, 1) + constants.ring_bytes,

@@ -10,7 +10,10 @@ const copy_module = @import("copy.zig");
 
 pub const Native = struct {
     pub const ring_bytes: u64 = constants.ring_bytes;
+    pub const ring_bytes_initial: u64 = constants.ring_bytes_initial;
     pub const hot_window_bytes: u64 = constants.hot_window_bytes;
+    pub const bulk_bytes: u64 = constants.bulk_bytes;
+    pub const write_ahead_bytes: u64 = constants.write_ahead_bytes;
     pub const faults: Faults = .{};
 
     pub const Order = enum { relaxed, acquire_or_release };
@@ -52,13 +55,45 @@ pub const Native = struct {
         }
     }
 
-    /// False: the application's memory is not accessible.
-    pub inline fn copyIn(ring: [*]u8, index: u64, source: []const u8) bool {
-        return copy_module.copy(ring + index, source.ptr, source.len);
+    /// One ring's memory: its first window lies apart from the rest (layout.zig, `hot_offset`).
+    pub const Ring = struct {
+        hot: [*]u8,
+        /// Byte i of the ring, from the end of the hot window on, is `cold[i]`.
+        cold: [*]u8,
+    };
+
+    pub inline fn at(ring: Ring, index: u64) [*]u8 {
+        return (if (index < hot_window_bytes) ring.hot else ring.cold) + index;
     }
 
-    pub inline fn copyOut(ring: [*]const u8, index: u64, target: []u8) bool {
-        return copy_module.copy(target.ptr, ring + index, target.len);
+    /// How many of `len` bytes from `index` on lie in one piece, in a ring of `size`.
+    pub inline fn contiguous(index: u64, len: u64, size: u64) u64 {
+        return @min(len, (if (index < hot_window_bytes) hot_window_bytes else size) - index);
+    }
+
+    /// At most `contiguous` bytes. False: the application's memory is not accessible.
+    pub inline fn copyIn(ring: Ring, index: u64, source: []const u8) bool {
+        return copy_module.copy(at(ring, index), source.ptr, source.len);
+    }
+
+    pub inline fn copyOut(ring: Ring, index: u64, target: []u8) bool {
+        return copy_module.copy(target.ptr, at(ring, index), target.len);
+    }
+
+    /// Asks for the cache line of `index` to be written soon. The reader had it last: without this,
+    /// the barrier behind each small message waits for it.
+    pub inline fn willWrite(ring: Ring, index: u64) void {
+        switch (builtin.cpu.arch) {
+            .x86_64 => asm volatile ("prefetchw (%[line])"
+                :
+                : [line] "r" (at(ring, index)),
+            ),
+            .aarch64 => asm volatile ("prfm pstl1keep, [%[line]]"
+                :
+                : [line] "r" (at(ring, index)),
+            ),
+            else => {},
+        }
     }
 };
 
@@ -93,6 +128,8 @@ pub const Faults = struct {
     base_before_head: bool = false,
     /// Rewind without looking at tail (m4 EAGER).
     eager_rewind: bool = false,
+    /// A larger ring is announced before its new base (m4 MASKFIRST).
+    mask_before_base: bool = false,
     /// The producer clears the sleeper's word, then rings (m5 PCLR).
     producer_clears: bool = false,
     /// Publish before the copy (m5 HEADFIRST).

@@ -4,6 +4,10 @@
 //! `RxEnd` (shared by the processes that hold this end) and in the `Direction` (shared with the
 //! peer). Everything loaded from the `Direction` is hostile until checked.
 //!
+//! While both are in the ring, `head` only grows and the bytes before it stay where they are; so what
+//! a look found (`seen_head`, with `seen_base` and `seen_mask`) is true until it is consumed. Not
+//! looking again while it lasts spares a cache line that the sender writes for each message.
+//!
 //! Orderings: acquire of `head` before the bytes and before `base` (pairs with the sender's
 //! release); bytes copied out before `tail` (release; pairs with the sender's acquire of tail);
 //! `tail` before the look at `psleep` (full barrier, wake.zig); acquire of the gate before `head`.
@@ -19,13 +23,10 @@ const RxEnd = layout.RxEnd;
 pub fn Receiver(comptime Env: type) type {
     return struct {
         const Self = @This();
-        const mask = Env.ring_bytes - 1;
 
         direction: *Direction,
         end: *RxEnd,
-        ring: [*]const u8,
-        /// `base` as it was before `head` was loaded: what the fault base_before_head goes by.
-        early_base: u64 = 0,
+        ring: Env.Ring,
 
         pub const Source = union(enum) {
             /// So many bytes lie in the ring.
@@ -42,10 +43,16 @@ pub fn Receiver(comptime Env: type) type {
             return self.end.carrier == @intFromEnum(layout.Carrier.ring);
         }
 
-        /// Where the next byte comes from. Follows the sender into the ring and out of it.
+        /// Where the next byte comes from, and all that is there. Follows the sender into the ring
+        /// and out of it.
         pub inline fn source(self: *Self, kernel: anytype) Source {
+            return self.sourceFor(Env.ring_bytes, kernel);
+        }
+
+        /// As `source`, but no new look while the last one showed `wanted` bytes.
+        pub inline fn sourceFor(self: *Self, wanted: u64, kernel: anytype) Source {
             if (self.inRing()) {
-                const available = self.ringBytes();
+                const available = self.ringBytesFor(wanted);
                 if (available != 0) {
                     if (available > Env.ring_bytes) return .corrupt;
                     return .{ .ring = available };
@@ -54,12 +61,33 @@ pub fn Receiver(comptime Env: type) type {
             return self.sourceSlow(kernel);
         }
 
+        /// Bytes published and not consumed, or as many of them as the last look found if these are
+        /// `wanted` or more; nonsense above ring_bytes.
+        pub inline fn ringBytesFor(self: *Self, wanted: u64) u64 {
+            const seen = self.end.seen_head -% self.end.position;
+            return if (seen >= wanted) seen else self.ringBytes();
+        }
+
         /// Bytes published and not consumed; nonsense above ring_bytes.
         pub inline fn ringBytes(self: *Self) u64 {
-            if (Env.faults.base_before_head) {
-                self.early_base = Env.load(.relaxed, &self.direction.base);
+            const early_base = if (Env.faults.base_before_head)
+                Env.load(.relaxed, &self.direction.base)
+            else
+                0;
+            const head = Env.load(.acquire_or_release, &self.direction.head);
+            if (head != self.end.seen_head) {
+                // `base` and `mask` after the acquire of `head` that shows the bytes, and `base`
+                // after `mask` (acquire: pairs with the sender's release): a larger ring comes with
+                // its base.
+                const word = Env.load(.acquire_or_release, &self.direction.mask);
+                self.end.seen_mask = Direction.maskOf(word, Env.ring_bytes_initial, Env.ring_bytes);
+                self.end.seen_base = if (Env.faults.base_before_head)
+                    early_base
+                else
+                    Env.load(.relaxed, &self.direction.base);
+                self.end.seen_head = head;
             }
-            return Env.load(.acquire_or_release, &self.direction.head) -% self.end.position;
+            return head -% self.end.position;
         }
 
         noinline fn sourceSlow(self: *Self, kernel: anytype) Source {
@@ -102,6 +130,7 @@ pub fn Receiver(comptime Env: type) type {
         fn enterAt(self: *Self, position: u64) void {
             self.end.position = position;
             self.end.entered = position;
+            self.end.seen_head = position;
             self.end.carrier = @intFromEnum(layout.Carrier.ring);
         }
 
@@ -126,26 +155,18 @@ pub fn Receiver(comptime Env: type) type {
         /// Copies `target.len` bytes, which `source` said are there, from `skip` bytes behind the
         /// read position on. False: `target` is not accessible.
         pub inline fn copy(self: *const Self, skip: u64, target: []u8) bool {
-            // `base` is loaded after the acquire of `head` that showed these bytes.
-            const base = if (Env.faults.base_before_head)
-                self.early_base
-            else
-                Env.load(.relaxed, &self.direction.base);
-            const index = (self.end.position +% skip -% base) & mask;
-            const first = @min(target.len, Env.ring_bytes - index);
-            if (!Env.copyOut(self.ring, index, target[0..first])) return false;
-            if (first < target.len) {
+            const mask = self.end.seen_mask;
+            const from = self.end.position +% skip -% self.end.seen_base;
+            var done = Env.contiguous(from & mask, target.len, mask + 1);
+            if (!Env.copyOut(self.ring, from & mask, target[0..done])) return false;
+            while (done < target.len) {
                 @branchHint(.unlikely);
-                return Env.copyOut(self.ring, 0, target[first..]);
+                const index = (from +% done) & mask;
+                const part = Env.contiguous(index, target.len - done, mask + 1);
+                if (!Env.copyOut(self.ring, index, target[done..][0..part])) return false;
+                done += part;
             }
             return true;
-        }
-
-        /// The ring's memory at the read position, as far as it is contiguous (for sendfile, splice).
-        pub fn peekContiguous(self: *const Self, available: u64) []const u8 {
-            const base = Env.load(.relaxed, &self.direction.base);
-            const index = (self.end.position -% base) & mask;
-            return self.ring[index..][0..@min(available, Env.ring_bytes - index)];
         }
 
         /// Frees `n` consumed bytes and rings a sender that sleeps for space.
@@ -222,6 +243,7 @@ pub fn Receiver(comptime Env: type) type {
         /// it had copied out went with it. False: the kernel socket does not answer. (PROTOCOL M5)
         pub fn recover(self: *Self, kernel: anytype, bells: anytype) bool {
             if (!self.inRing()) return true; // `source` completes a begun acknowledgement
+            self.end.seen_head = self.end.position; // it may have been in the middle of a look
             const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
             if (now.kind() == .ring) {
                 // Consumed, perhaps, and not announced: a sender may sleep for this space.

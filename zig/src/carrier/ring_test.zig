@@ -38,26 +38,38 @@ const NoBells = struct {
 };
 
 const Pair = struct {
+    /// In memory that nobody may write.
+    const canary = 0xca;
+
     direction: layout.Direction = std.mem.zeroes(layout.Direction),
     tx: layout.TxEnd = std.mem.zeroes(layout.TxEnd),
     rx: layout.RxEnd = std.mem.zeroes(layout.RxEnd),
+    hot: [Native.hot_window_bytes]u8 = undefined,
+    behind_hot: [64]u8 = @splat(canary),
     memory: []u8,
     kernel: FakeKernel = .{},
+    /// Whether the ring may grow when its end comes.
+    grows: bool = false,
     sent: u64 = 0,
     received: u64 = 0,
 
     fn init() !Pair {
-        return .{ .memory = try std.testing.allocator.alloc(u8, Native.ring_bytes) };
+        const memory = try std.testing.allocator.alloc(u8, Native.ring_bytes + 8192);
+        @memset(memory[Native.ring_bytes..], canary);
+        return .{ .memory = memory };
     }
     fn deinit(pair: *Pair) void {
         std.testing.allocator.free(pair.memory);
         pair.kernel.bytes.deinit(std.testing.allocator);
     }
+    fn ring(pair: *Pair) Native.Ring {
+        return .{ .hot = &pair.hot, .cold = pair.memory.ptr };
+    }
     fn sender(pair: *Pair) Sender {
-        return .init(&pair.direction, &pair.tx, pair.memory.ptr);
+        return .init(&pair.direction, &pair.tx, pair.ring());
     }
     fn receiver(pair: *Pair) Receiver {
-        return .{ .direction = &pair.direction, .end = &pair.rx, .ring = pair.memory.ptr };
+        return .{ .direction = &pair.direction, .end = &pair.rx, .ring = pair.ring() };
     }
     fn byteAt(position: u64) u8 {
         return @truncate(position *% 0x9e3779b97f4a7c15 >> 32);
@@ -70,6 +82,7 @@ const Pair = struct {
         var n = len;
         if (s.inRing()) {
             n = @min(len, s.space(len) orelse return error.Corrupt);
+            s.may_grow = pair.grows;
             _ = s.append(buffer[0..n]);
             s.publish(NoBells{});
         } else {
@@ -112,6 +125,7 @@ test "a random stream keeps every byte over wraps, rewinds and moves" {
     var random_state = std.Random.DefaultPrng.init(0x5d);
     const random = random_state.random();
     for (0..60_000) |_| {
+        pair.grows = random.uintLessThan(u8, 4) == 0;
         switch (random.uintLessThan(u8, 20)) {
             0 => {
                 var s = pair.sender();
@@ -183,10 +197,56 @@ test "a full ring refuses more and a peer's impossible tail is noticed" {
         total += n;
         if (n == 0) break;
     }
-    try std.testing.expectEqual(Native.ring_bytes, total);
+    try std.testing.expectEqual(Native.ring_bytes_initial, total);
     pair.direction.tail = pair.direction.head + 1;
     var again = pair.sender();
     try std.testing.expectEqual(null, again.space(1));
+}
+
+test "a ring whose reader is behind grows at its end, and shrinks when it is empty" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    _ = try pair.receive(1); // acknowledges
+    pair.grows = true;
+    // Always half a small ring behind.
+    for (0..4) |_| _ = try pair.send(8192);
+    for (0..1000) |_| {
+        try std.testing.expectEqual(8192, try pair.send(8192));
+        try std.testing.expectEqual(8192, try pair.receive(8192));
+    }
+    try std.testing.expectEqual(Native.ring_bytes, pair.sender().size());
+    while (pair.received < pair.sent) _ = try pair.receive(8192);
+    _ = try pair.send(8192);
+    try std.testing.expectEqual(Native.ring_bytes_initial, pair.sender().size());
+    try std.testing.expectEqual(8192, try pair.receive(8192));
+}
+
+test "a mask that the peer made up stays inside the ring" {
+    var pair = try Pair.init();
+    defer pair.deinit();
+    var s = pair.sender();
+    try std.testing.expect(s.enter(&pair.kernel));
+    _ = try pair.receive(1);
+    var random_state = std.Random.DefaultPrng.init(7);
+    const random = random_state.random();
+    var buffer: [8192]u8 = undefined;
+    for (0..5000) |_| {
+        pair.direction.mask = random.int(u64);
+        pair.direction.base = random.int(u64);
+        var liar = pair.sender();
+        const n = @min(liar.space(buffer.len) orelse 0, buffer.len);
+        liar.may_grow = random.boolean();
+        _ = liar.append(buffer[0..n]);
+        liar.publish(NoBells{});
+        try std.testing.expect(liar.reach(n) <= Native.ring_bytes);
+        var r = pair.receiver();
+        _ = r.copy(0, buffer[0..n]);
+        r.consume(n, NoBells{});
+    }
+    try std.testing.expect(std.mem.allEqual(u8, pair.memory[Native.ring_bytes..], Pair.canary));
+    try std.testing.expect(std.mem.allEqual(u8, &pair.behind_hot, Pair.canary));
 }
 
 test "a peer's impossible head is noticed" {

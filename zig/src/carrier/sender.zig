@@ -5,7 +5,8 @@
 //!
 //! Invariants, under the lock, while `carrier` is ring:
 //!   tail <= head <= tail + ring_bytes          (tail is the peer's: a liar is found out)
-//!   ring index of position x = (x - base) & mask, base constant while head != tail
+//!   ring index of position x = (x - base) & mask; of every x in [tail, head) it stays the same
+//!   (base changes while the ring is empty, or with mask: see `grow`)
 //!   bytes in [entered, head) were accepted by the ring; [0, entered) went before
 //!   kernel position + carried = stream position when carrier is tcp
 //!
@@ -24,17 +25,21 @@ const TxEnd = layout.TxEnd;
 pub fn Sender(comptime Env: type) type {
     return struct {
         const Self = @This();
-        const mask = Env.ring_bytes - 1;
         /// No honest stream carries more in one stay in the ring.
         const interval_bytes_max = 1 << 59;
 
         direction: *Direction,
         end: *TxEnd,
-        ring: [*]u8,
+        ring: Env.Ring,
         /// End of appended bytes; published by `publish`.
         head: u64,
         /// `head` when this call began: a recall may take back what lies behind it.
         call_start: u64,
+        /// The ring's size in use minus one. Loaded once: a liar may change the word at any time,
+        /// and index and size must agree.
+        mask: u64,
+        /// Memory for twice the ring is there: at its end it may grow instead of going round.
+        may_grow: bool = false,
 
         pub const Moved = enum {
             /// Now on TCP; nothing of ours is left in the ring.
@@ -45,7 +50,7 @@ pub fn Sender(comptime Env: type) type {
             corrupt,
         };
 
-        pub fn init(direction: *Direction, end: *TxEnd, ring: [*]u8) Self {
+        pub fn init(direction: *Direction, end: *TxEnd, ring: Env.Ring) Self {
             const head = Env.load(.relaxed, &direction.head);
             return .{
                 .direction = direction,
@@ -53,6 +58,11 @@ pub fn Sender(comptime Env: type) type {
                 .ring = ring,
                 .head = head,
                 .call_start = head,
+                .mask = Direction.maskOf(
+                    Env.load(.relaxed, &direction.mask),
+                    Env.ring_bytes_initial,
+                    Env.ring_bytes,
+                ),
             };
         }
 
@@ -62,26 +72,47 @@ pub fn Sender(comptime Env: type) type {
 
         // -- writing -------------------------------------------------------------------------
 
+        /// Bytes the ring holds at present.
+        pub inline fn size(self: *const Self) u64 {
+            return self.mask + 1;
+        }
+
         /// Free bytes in the ring, at least `wanted` if there are so many; null when the peer's
         /// `tail` is impossible.
         pub inline fn space(self: *Self, wanted: u64) ?u64 {
+            const all = self.size();
             var used = self.head -% self.end.cached_tail;
             // Saturating: `head` lies in shared memory, so a liar can make `used` anything.
-            if (used +| wanted > Env.ring_bytes) {
+            if (used +| wanted > all) {
                 // Acquire pairs with the receiver's release of tail: its copy out is finished
                 // before we overwrite.
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
                 used = self.head -% tail;
-                if (used > Env.ring_bytes) return null;
+                if (used > all) return null;
                 self.end.cached_tail = tail;
             }
-            return Env.ring_bytes - used;
+            return all - used;
+        }
+
+        inline fn indexOf(self: *const Self, position: u64) u64 {
+            return (position -% Env.load(.relaxed, &self.direction.base)) & self.mask;
+        }
+
+        /// The next byte goes to the ring's start, and did not begin there: a ring that has just been
+        /// rewound has its end ahead.
+        pub inline fn isAtEnd(self: *const Self) bool {
+            if (self.head == Env.load(.relaxed, &self.direction.base)) return false;
+            return self.indexOf(self.head) == 0;
+        }
+
+        /// An append of `len` would meet the ring's end, where it can grow.
+        pub inline fn meetsEnd(self: *const Self, len: u64) bool {
+            return self.indexOf(self.head) + len > self.size();
         }
 
         /// Highest ring index + 1 that an append of `len` would touch.
         pub inline fn reach(self: *const Self, len: u64) u64 {
-            const index = (self.head -% Env.load(.relaxed, &self.direction.base)) & mask;
-            return @min(index + len, Env.ring_bytes);
+            return @min(self.indexOf(self.head) + len, self.size());
         }
 
         /// Copies into the ring; the caller knows that there is space. Not visible until `publish`.
@@ -91,27 +122,54 @@ pub fn Sender(comptime Env: type) type {
             if (Env.faults.head_first) {
                 Env.store(.acquire_or_release, &self.direction.head, self.head +% bytes.len);
             }
-            const base = Env.load(.relaxed, &self.direction.base);
-            const index = (self.head -% base) & mask;
-            const first = @min(bytes.len, Env.ring_bytes - index);
-            // Before the copy: also what a copy that fails leaves there has to be cleaned one day.
-            const top: u32 = @intCast(@min(index + bytes.len, Env.ring_bytes));
-            if (top > self.end.high_water) self.end.high_water = top;
-            if (!Env.copyIn(self.ring, index, bytes[0..first])) return false;
-            if (first < bytes.len) {
-                @branchHint(.unlikely);
-                if (!Env.copyIn(self.ring, 0, bytes[first..])) return false;
+            const start = self.head;
+            var rest = bytes;
+            while (true) {
+                if (self.may_grow) self.grow();
+                const index = self.indexOf(self.head);
+                const part = Env.contiguous(index, rest.len, self.size());
+                // Before the copy: also what a copy that fails leaves there has to be cleaned one day.
+                const top: u32 = @intCast(index + part);
+                if (top > self.end.high_water) self.end.high_water = top;
+                if (!Env.copyIn(self.ring, index, rest[0..part])) {
+                    @branchHint(.cold);
+                    self.head = start;
+                    return false;
+                }
+                self.head +%= part;
+                if (part == rest.len) {
+                    @branchHint(.likely);
+                    Env.willWrite(self.ring, (index + part + Env.write_ahead_bytes) & self.mask);
+                    return true;
+                }
+                rest = rest[part..];
             }
-            self.head +%= bytes.len;
-            return true;
+        }
+
+        /// At the ring's end: goes on behind it, in a ring of twice the size, instead of at its
+        /// start. What is in flight fills the ring's last bytes, [size - used, size): with the new
+        /// base, position - base is exactly these, under the old mask and the new one. Under the
+        /// new mask and the old base it need not be, so base is first (release; pairs with the
+        /// receiver's acquire of mask). Killed in between, the ring is as before. (PROTOCOL M4)
+        pub noinline fn grow(self: *Self) void {
+            const all = self.size();
+            if (all >= Env.ring_bytes or !self.isAtEnd()) return;
+            self.may_grow = false;
+            self.mask = 2 * all - 1;
+            if (Env.faults.mask_before_base) {
+                Env.store(.acquire_or_release, &self.direction.mask, self.mask);
+            }
+            Env.store(.relaxed, &self.direction.base, self.head -% all);
+            Env.store(.acquire_or_release, &self.direction.mask, self.mask);
         }
 
         /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
         /// behind it, cross into another window): one look at `tail` every few KiB keeps quiet
-        /// connections in one page. (PROTOCOL M4)
+        /// connections in one page. Bulk goes on: a reader copies faster out of the shared cache
+        /// than out of the writer's own, where bytes at the start would lie. (PROTOCOL M4)
         inline fn rewindIfEmpty(self: *Self, len: u64) void {
-            const base = Env.load(.relaxed, &self.direction.base);
-            const index = (self.head -% base) & mask;
+            if (len >= Env.bulk_bytes) return;
+            const index = self.indexOf(self.head);
             const window = Env.hot_window_bytes;
             // The byte before this one and the last new one in one window: nothing is left behind.
             if (index == 0 or (index - 1) / window == (index + len - 1) / window) return;
@@ -122,6 +180,9 @@ pub fn Sender(comptime Env: type) type {
             }
             // The ring is empty, so no one uses base until our release of head shows them new bytes.
             Env.store(.relaxed, &self.direction.base, self.head);
+            if (self.mask == Env.ring_bytes_initial - 1) return;
+            self.mask = Env.ring_bytes_initial - 1;
+            Env.store(.relaxed, &self.direction.mask, self.mask);
         }
 
         /// Forgets what was appended behind `head`; none of it is published.
@@ -289,12 +350,11 @@ pub fn Sender(comptime Env: type) type {
         }
 
         fn sendRange(self: *Self, start: u64, kernel: anytype) u64 {
-            const base = Env.load(.relaxed, &self.direction.base);
             var at = start;
             while (at < self.head) {
-                const index = (at -% base) & mask;
-                const len = @min(self.head - at, Env.ring_bytes - index);
-                const sent = kernel.trySend(self.ring + index, len) orelse break;
+                const index = self.indexOf(at);
+                const len = Env.contiguous(index, self.head - at, self.size());
+                const sent = kernel.trySend(Env.at(self.ring, index), len) orelse break;
                 at += sent;
             }
             return at;

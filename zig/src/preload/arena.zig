@@ -51,8 +51,11 @@ pub const Arena = struct {
         return @ptrCast(@alignCast(a.base + a.layout.slotOffset(index)));
     }
 
-    pub fn ring(a: *const Arena, index: u32, direction: u1) [*]u8 {
-        return a.base + a.layout.ringOffset(index, direction);
+    pub fn ring(a: *const Arena, index: u32, direction: u1) carrier.Native.Ring {
+        return .{
+            .hot = a.base + a.layout.hotOffset(index, direction),
+            .cold = a.base + a.layout.ringOffset(index, direction),
+        };
     }
 
     pub fn row(a: *const Arena, side: u1, index: u32) *layout.Row {
@@ -202,7 +205,7 @@ pub fn bind(c: *Conn, a: *Arena, index: u32) void {
 /// Memory for the slot's words and the first page of our ring. False: there is none.
 pub fn populateSlot(a: *Arena, index: u32, direction: u1) bool {
     return ends.populate(@ptrCast(a.slot(index)), @sizeOf(layout.Slot)) and
-        ends.populate(a.ring(index, direction), constants.hot_window_bytes);
+        ends.populate(a.ring(index, direction).hot, constants.hot_window_bytes);
 }
 
 /// Takes an offer back that nobody has taken. False: it was taken.
@@ -214,11 +217,36 @@ pub fn withdraw(c: *Conn) bool {
 }
 
 // ---------------------------------------------------------------------------------------------
+// How much memory grown rings take
+
+/// What rings that this process writes have beyond their initial size. An end that forked children
+/// share may be counted in one process and given back in another: a bound, not a book.
+var grown_bytes: u64 = 0;
+
+pub fn growthAllowed(more: u64) bool {
+    return @atomicLoad(u64, &grown_bytes, .monotonic) +| more <= constants.grown_bytes_max;
+}
+
+/// A ring's memory reached `to` bytes.
+pub fn noteGrown(from: u64, to: u64) void {
+    const more = to -| @max(from, constants.ring_bytes_initial);
+    if (more > 0) _ = @atomicRmw(u64, &grown_bytes, .Add, more, .monotonic);
+}
+
+fn noteReleased(populated: u64) void {
+    const less = populated -| constants.ring_bytes_initial;
+    if (less == 0) return;
+    var now = @atomicLoad(u64, &grown_bytes, .monotonic);
+    while (@cmpxchgWeak(u64, &grown_bytes, now, now -| less, .monotonic, .monotonic)) |found| now = found;
+}
+
+// ---------------------------------------------------------------------------------------------
 // Both: giving back
 
 /// Marks our half closed; whoever closes second cleans the slot for its next use.
 pub fn releaseSlot(c: *Conn) void {
     const a = c.arena;
+    noteReleased(c.end.tx.populated);
     if (a.side == 0 and withdraw(c)) return;
     @atomicStore(u64, &c.tx_direction.high_water, c.end.tx.high_water, .release);
     while (true) {
@@ -265,10 +293,14 @@ fn clean(a: *Arena, index: u32, from: layout.SlotState) void {
 }
 
 /// Short use is zeroed in place and stays warm; after a burst the pages go back to the system.
-fn cleanRing(ring: [*]u8, used: u64) void {
+fn cleanRing(ring: carrier.Native.Ring, used: u64) void {
     const MADV_REMOVE = 9;
+    const hot = constants.hot_window_bytes;
+    @memset(ring.hot[0..@min(used, hot)], 0);
+    if (used <= hot) return;
     if (used > constants.populate_chunk_bytes) {
-        if (sys.call(.madvise, .{ ring, constants.ring_bytes, MADV_REMOVE }) == 0) return;
+        const rest = constants.ring_bytes - hot;
+        if (sys.call(.madvise, .{ ring.cold + hot, rest, MADV_REMOVE }) == 0) return;
     }
-    @memset(ring[0..used], 0);
+    @memset(ring.cold[hot..used], 0);
 }

@@ -70,13 +70,15 @@ pub const Conn = struct {
 
     tx_direction: *layout.Direction align(64),
     rx_direction: *layout.Direction,
-    tx_ring: [*]u8,
-    rx_ring: [*]u8,
+    tx_ring: carrier.Native.Ring,
+    rx_ring: carrier.Native.Ring,
     arena: *arena_module.Arena,
     slot: *layout.Slot,
     slot_index: u32,
     /// Clock of the last look at the kernel socket, sending and receiving side.
     tx_looked: u64,
+    /// Clock when sending last went round the ring or beyond its end.
+    tx_wrapped: u64,
     rx_looked: u64,
     spin: Spin,
     /// Threads asleep without a doorbell, while undecided (PROTOCOL rule 2).
@@ -342,8 +344,8 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
         .end = end,
         .tx_direction = @as(*layout.Direction, undefined),
         .rx_direction = @as(*layout.Direction, undefined),
-        .tx_ring = @as([*]u8, undefined),
-        .rx_ring = @as([*]u8, undefined),
+        .tx_ring = @as(carrier.Native.Ring, undefined),
+        .rx_ring = @as(carrier.Native.Ring, undefined),
         .arena = @as(*arena_module.Arena, undefined),
         .slot = @as(*layout.Slot, undefined),
         .role = role,

@@ -20,6 +20,10 @@ pub var cpus: u32 = 2;
 pub const Spin = struct {
     budget_ns: u32 = 0,
     known: bool = false,
+    /// Messages this end had sent when it last waited for one.
+    sent: u64 = 0,
+    /// The last wait was over within its spin.
+    hit_last: bool = false,
 
     /// Ticks to spin now, 0 = sleep at once.
     pub inline fn budget(spin: *Spin, peer_cpu_plus_one: u32) u64 {
@@ -35,13 +39,21 @@ pub const Spin = struct {
         return clock.fromNs(spin.budget_ns);
     }
 
-    pub fn hit(spin: *Spin) void {
+    /// Data comes fast, and not in answer to what this end sends.
+    pub inline fn isStreaming(spin: *Spin, sent: u64) bool {
+        defer spin.sent = sent;
+        return spin.hit_last and spin.sent == sent;
+    }
+
+    pub inline fn hit(spin: *Spin) void {
         spin.budget_ns = constants.spin_ns_max;
+        spin.hit_last = true;
     }
 
     /// The spin was in vain.
     pub fn missed(spin: *Spin) void {
         spin.budget_ns = if (spin.budget_ns < 2000) 0 else spin.budget_ns / 2;
+        spin.hit_last = false;
     }
 
     /// Slept this long for data.

@@ -178,7 +178,7 @@ inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isiz
     if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
     var r = c.receiver();
     if (r.inRing()) {
-        const available = r.ringBytes();
+        const available = r.ringBytesFor(b.remaining);
         if (available != 0 and available <= constants.ring_bytes) {
             const n = fromRing(c, &r, b, available, flags);
             c.unlockRx(held);
@@ -377,9 +377,14 @@ noinline fn closedMeanwhile(c: *Conn, held: @import("lock.zig").Held, comptime s
 
 /// As much as fits, published in pieces so that the reader's copy overlaps ours.
 inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
-    const free = s.space(b.remaining) orelse return condemn(c);
+    var free = s.space(b.remaining) orelse return condemn(c);
+    if (free < b.remaining) {
+        @branchHint(.unlikely);
+        free = moreSpace(c, s, free);
+    }
     const total: usize = @min(free, b.remaining);
     if (total == 0) return sys.neg(.AGAIN);
+    if (s.meetsEnd(total)) prepareGrowth(c, s, total);
     if (s.reach(total) > c.end.tx.populated) {
         @branchHint(.unlikely);
         if (!populate(c, s.reach(total))) return outOfMemory(c);
@@ -425,15 +430,45 @@ inline fn appendChunk(s: *conn_module.Sender, b: *Buffers, chunk: usize) usize {
     return chunk;
 }
 
+/// Ring memory up to `reach`. The hot window was populated when the slot was taken, or by the first
+/// that came here; what lies behind it comes in pieces.
 noinline fn populate(c: *Conn, reach: u64) bool {
+    const hot = constants.hot_window_bytes;
     const from = std.mem.alignBackward(u64, c.end.tx.populated, constants.page_bytes);
-    const to = if (reach <= constants.hot_window_bytes)
-        constants.hot_window_bytes
-    else
-        std.mem.alignForward(u64, reach, constants.populate_chunk_bytes);
-    if (!ends.populate(c.tx_ring + from, to - from)) return false;
+    if (from < hot and !ends.populate(c.tx_ring.hot + from, hot - from)) return false;
+    const to = if (reach <= hot) hot else std.mem.alignForward(u64, reach, constants.populate_chunk_bytes);
+    const cold = @max(from, hot);
+    if (cold < to and !ends.populate(c.tx_ring.cold + cold, to - cold)) return false;
+    arena_module.noteGrown(c.end.tx.populated, to);
     c.end.tx.populated = @intCast(to);
     return true;
+}
+
+/// A ring that is full to its very end, as a burst into an empty one leaves it, grows at once.
+noinline fn moreSpace(c: *Conn, s: *conn_module.Sender, free: u64) u64 {
+    if (free > 0 or !s.isAtEnd()) return free;
+    prepareGrowth(c, s, constants.hot_window_bytes);
+    if (!s.may_grow) return 0;
+    const before = s.size();
+    s.grow();
+    return s.size() - before;
+}
+
+/// The next `total` bytes meet the ring's end. If it came soon, or the reader is behind there, and
+/// memory for what would lie beyond it can be had, the ring may grow instead of going round.
+noinline fn prepareGrowth(c: *Conn, s: *conn_module.Sender, total: u64) void {
+    const size = s.size();
+    if (size >= constants.ring_bytes) return;
+    const now = clock.ticks();
+    const laps = size / constants.ring_bytes_initial;
+    const fast = now -% c.tx_wrapped < clock.fromNs(constants.lap_ns_max * laps);
+    c.tx_wrapped = now;
+    const backlog = s.head -% @atomicLoad(u64, &c.tx_direction.tail, .acquire);
+    if (backlog > size or (backlog < constants.bulk_bytes and !fast)) return;
+    if (c.end.tx.populated < size + total) {
+        if (!arena_module.growthAllowed(size) or !populate(c, size + total)) return;
+    }
+    s.may_grow = true;
 }
 
 /// No memory for more of the ring: go on over TCP. Holds the send lock.

@@ -9,12 +9,20 @@ pub const Faults = native.Faults;
 /// The fault under test; none while something is to hold.
 pub var active: Faults = .{};
 
-pub const Sizes = struct { ring_bytes: u64, hot_window_bytes: u64 };
+pub const Sizes = struct {
+    ring_bytes: u64,
+    /// What the ring begins with; null: all of it.
+    initial: ?u64 = null,
+    hot_window_bytes: u64,
+};
 
 pub fn SimEnv(comptime sizes: Sizes) type {
     return struct {
         pub const ring_bytes: u64 = sizes.ring_bytes;
+        pub const ring_bytes_initial: u64 = sizes.initial orelse sizes.ring_bytes;
         pub const hot_window_bytes: u64 = sizes.hot_window_bytes;
+        pub const bulk_bytes: u64 = sizes.ring_bytes + 1;
+        pub const write_ahead_bytes: u64 = 0;
         pub const faults: *const Faults = &active;
 
         pub const Order = native.Native.Order;
@@ -44,13 +52,25 @@ pub fn SimEnv(comptime sizes: Sizes) type {
             machine.fence();
         }
 
-        pub fn copyIn(ring: [*]u8, index: u64, source: []const u8) bool {
+        pub const Ring = [*]u8;
+
+        pub fn at(ring: Ring, index: u64) [*]u8 {
+            return ring + index;
+        }
+
+        pub fn willWrite(_: Ring, _: u64) void {}
+
+        pub fn contiguous(index: u64, len: u64, size: u64) u64 {
+            return @min(len, size - index);
+        }
+
+        pub fn copyIn(ring: Ring, index: u64, source: []const u8) bool {
             checkRange(index, source.len);
             for (source, index..) |byte, i| machine.store(u8, &ring[i], byte, false);
             return true;
         }
 
-        pub fn copyOut(ring: [*]const u8, index: u64, target: []u8) bool {
+        pub fn copyOut(ring: Ring, index: u64, target: []u8) bool {
             checkRange(index, target.len);
             for (target, index..) |*byte, i| byte.* = @truncate(machine.load(u8, &ring[i]));
             return true;

@@ -235,7 +235,7 @@ fn heirReceiverStep() machine.Next {
 fn receiveStep(bell: u16) machine.Next {
     const w = world();
     var r: Receiver = .{ .direction = &w.direction, .end = &w.rx, .ring = &w.ring };
-    switch (r.source(&w.kernel)) {
+    switch (r.sourceFor(1, &w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
             _ = r.copy(0, &byte);

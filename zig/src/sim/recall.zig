@@ -216,7 +216,7 @@ fn takeBack(w: *World, r: *Receiver) machine.Next {
 }
 
 fn receive(w: *World, r: *Receiver) machine.Next {
-    switch (r.source(&w.kernel)) {
+    switch (r.sourceFor(1, &w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
             _ = r.copy(0, &byte);

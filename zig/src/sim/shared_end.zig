@@ -132,7 +132,7 @@ fn bellsOf(w: *World) Bells {
 fn receiverStep() machine.Next {
     const w = world();
     var r: Receiver = .{ .direction = &w.direction, .end = &w.rx, .ring = &w.ring };
-    switch (r.source(&w.kernel)) {
+    switch (r.sourceFor(1, &w.kernel)) {
         .ring => {
             var byte: [1]u8 = undefined;
             _ = r.copy(0, &byte);

@@ -237,7 +237,7 @@ fn receiverStep() machine.Next {
     if (options.direction == .client_to_server) adoptIfOffered(w);
     if (!receiverAttached(w)) return receiveUnattached(w);
     var r: Receiver = .{ .direction = &w.direction, .end = &w.rx, .ring = &w.ring };
-    switch (r.source(&w.kernel)) {
+    switch (r.sourceFor(1, &w.kernel)) {
         .ring => return receiveFromRing(w, &r),
         .ring_empty => switch (w.kernel.peek()) {
             // Bytes there: the sender has left the ring, and `source` must say so by now.
