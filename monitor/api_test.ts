@@ -72,6 +72,9 @@ const rxEnd = {
   position: 0n,
   carried: 0n,
   entered: 0n,
+  seen_head: 0n,
+  seen_base: 0n,
+  seen_mask: 0n,
   counters: noCounters,
   rang,
 };
