@@ -112,9 +112,6 @@ pub const kernel_look_poll_ns = 20_000;
 /// virtual machine): with less, two ends that answer at once would take turns sleeping for ever.
 pub const spin_ns_max = 150_000;
 
-/// How far ahead of what it writes a sender asks for the ring's cache lines.
-pub const write_ahead_bytes = 512;
-
 /// Pauses of the processor (some 20 ns each) before a reader of a fast stream looks again.
 pub const gather_pauses = 16;
 

@@ -13,7 +13,6 @@ pub const Native = struct {
     pub const ring_bytes_initial: u64 = constants.ring_bytes_initial;
     pub const hot_window_bytes: u64 = constants.hot_window_bytes;
     pub const bulk_bytes: u64 = constants.bulk_bytes;
-    pub const write_ahead_bytes: u64 = constants.write_ahead_bytes;
     pub const faults: Faults = .{};
 
     pub const Order = enum { relaxed, acquire_or_release };
@@ -78,22 +77,6 @@ pub const Native = struct {
 
     pub inline fn copyOut(ring: Ring, index: u64, target: []u8) bool {
         return copy_module.copy(target.ptr, at(ring, index), target.len);
-    }
-
-    /// Asks for the cache line of `index` to be written soon. The reader had it last: without this,
-    /// the barrier behind each small message waits for it.
-    pub inline fn willWrite(ring: Ring, index: u64) void {
-        switch (builtin.cpu.arch) {
-            .x86_64 => asm volatile ("prefetchw (%[line])"
-                :
-                : [line] "r" (at(ring, index)),
-            ),
-            .aarch64 => asm volatile ("prfm pstl1keep, [%[line]]"
-                :
-                : [line] "r" (at(ring, index)),
-            ),
-            else => {},
-        }
     }
 };
 

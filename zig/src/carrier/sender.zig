@@ -139,7 +139,6 @@ pub fn Sender(comptime Env: type) type {
                 self.head +%= part;
                 if (part == rest.len) {
                     @branchHint(.likely);
-                    Env.willWrite(self.ring, (index + part + Env.write_ahead_bytes) & self.mask);
                     return true;
                 }
                 rest = rest[part..];

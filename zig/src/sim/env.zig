@@ -22,7 +22,6 @@ pub fn SimEnv(comptime sizes: Sizes) type {
         pub const ring_bytes_initial: u64 = sizes.initial orelse sizes.ring_bytes;
         pub const hot_window_bytes: u64 = sizes.hot_window_bytes;
         pub const bulk_bytes: u64 = sizes.ring_bytes + 1;
-        pub const write_ahead_bytes: u64 = 0;
         pub const faults: *const Faults = &active;
 
         pub const Order = native.Native.Order;
@@ -57,8 +56,6 @@ pub fn SimEnv(comptime sizes: Sizes) type {
         pub fn at(ring: Ring, index: u64) [*]u8 {
             return ring + index;
         }
-
-        pub fn willWrite(_: Ring, _: u64) void {}
 
         pub fn contiguous(index: u64, len: u64, size: u64) u64 {
             return @min(len, size - index);
