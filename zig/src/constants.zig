@@ -102,6 +102,9 @@ pub const full_ring_spill_ns = 60 * 1_000_000;
 /// kernel, not shared memory, says who is alive.
 pub const kernel_look_tx_ns = 2 * 1_000_000;
 
+/// A process that opens connections looks at its line to the monitor at most this often.
+pub const line_look_ns = 1_000_000;
+
 /// A reader that finds its ring empty without waiting looks at the kernel at most this often.
 pub const kernel_look_rx_ns = 20_000;
 

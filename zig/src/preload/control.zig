@@ -189,11 +189,16 @@ pub fn awaitMessage(timeout_ns: u64) void {
     process();
 }
 
+var line_looked: u64 = 0;
+
 /// A dead monitor's registry looks alive for ever, so the line itself is looked at where connections
-/// begin (connect, listen, accept) and in every sleep.
+/// begin (connect, listen, accept), not more often than every millisecond, and in every sleep.
 pub fn checkLine() void {
     const line = @atomicLoad(i32, &fd, .monotonic);
     if (line < 0) return;
+    const now = clock.ticks();
+    if (now -% @atomicLoad(u64, &line_looked, .monotonic) < clock.fromNs(constants.line_look_ns)) return;
+    @atomicStore(u64, &line_looked, now, .monotonic);
     var byte: u8 = 0;
     const flags = sys.MSG_PEEK | sys.MSG_DONTWAIT;
     const n = sys.call(.recvfrom, .{ line, &byte, 1, flags, 0, 0 });

@@ -288,9 +288,15 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     return n;
 }
 
-/// recvmsg or sendmsg; one that may block is a cancellation point.
+/// recvmsg or sendmsg; one that may block is a cancellation point. A single piece goes without the
+/// header, which the kernel would have to copy and check.
 inline fn kernelMessage(comptime name: [:0]const u8, c: *Conn, msg: *sys.Msghdr, flags: u32) isize {
     if (flags & sys.MSG_DONTWAIT != 0 or !cancel.isCancellable()) {
+        if (msg.iovlen == 1) {
+            const simple = comptime if (std.mem.eql(u8, name, "recvmsg")) "recvfrom" else "sendto";
+            const piece = msg.iov.?[0];
+            return sys.call(@field(sys.SYS, simple), .{ c.fd, piece.base, piece.len, flags, 0, 0 });
+        }
         return sys.call(@field(sys.SYS, name), .{ c.fd, msg, flags });
     }
     return cancel.message(name, c.fd, msg, flags, cancelledInKernel, c);
