@@ -124,6 +124,12 @@ pub const short_sleep_ns = 150_000;
 /// Two clock reads of one spin further apart than this: the cpu was taken away, so others want it.
 pub const preempted_gap_ns = 150_000;
 
+/// Longest time of giving the cpu to a peer that runs on the same one before sleeping.
+pub const yield_ns_max = 60_000;
+
+/// After a yield that took `preempted_gap_ns`, waits beside a peer on the same cpu sleep for so long.
+pub const unyielding_ns = 300 * 1_000_000;
+
 /// After a preempted spin, waits go straight to sleep for this long.
 pub const oversubscribed_ns = 30 * 1_000_000;
 

@@ -312,7 +312,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
     const e = w.e;
     if (e.hot_count == 0 or e.foreign) return 0;
     const peer_cpu = @atomicLoad(u32, &e.hot[0].conn.rx_direction.producer_cpu, .monotonic);
-    var watch = spin.Watch.begin(e.spin.budget(peer_cpu)) orelse return 0;
+    var watch = e.spin.watch(peer_cpu) orelse return 0;
     while (watch.step()) {
         var seen = false;
         for (0..8) |_| seen = seen or readiness.glance(e);

@@ -212,7 +212,7 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
 fn spinFor(call: Call, copy: []PollFd) isize {
     const c = firstRing(call.polled) orelse return 0;
     const peer_cpu = @atomicLoad(u32, &c.rx_direction.producer_cpu, .monotonic);
-    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return 0;
+    var watch = c.spin.watch(peer_cpu) orelse return 0;
     while (watch.step()) {
         for (0..8) |_| {
             if (anyRing(call.polled)) {

@@ -60,7 +60,7 @@ pub fn untilMore(c: *Conn, have: u64, attempt: *stream.Attempt) Result {
 inline fn spinReadable(c: *Conn, need: u64) bool {
     const direction = c.rx_direction;
     const peer_cpu = @atomicLoad(u32, &direction.producer_cpu, .monotonic);
-    var watch = spin.Watch.begin(c.spin.budget(peer_cpu)) orelse return false;
+    var watch = c.spin.watch(peer_cpu) orelse return false;
     const position = @atomicLoad(u64, &c.end.rx.position, .monotonic);
     if (c.spin.isStreaming(c.end.tx.counters.ring_messages)) gather();
     while (true) {
@@ -123,7 +123,7 @@ pub fn untilWritable(c: *Conn, full_since: *u64, since: u32) Result {
 fn spinWritable(c: *Conn) bool {
     const direction = c.tx_direction;
     const consumer_cpu = @atomicLoad(u32, &direction.consumer_cpu, .monotonic);
-    var watch = spin.Watch.begin(c.spin.budget(consumer_cpu)) orelse return false;
+    var watch = c.spin.watch(consumer_cpu) orelse return false;
     const before = c.end.tx.cached_tail;
     while (true) {
         for (0..32) |_| {

@@ -5,15 +5,22 @@
 //!   data came during the spin, or soon after falling asleep   -> full budget
 //!   spun in vain and slept for long                            -> half of it, down to nothing
 //!   the cpu was taken away during a spin                       -> none for a while (whole process)
-//!   the peer last published from the very cpu we run on        -> none: it needs this cpu
+//!   the peer last published from the very cpu we run on        -> it needs this cpu: yield it
+//!   a yield took long                                          -> somebody else has it: sleep
+//!
+//! Handing the cpu to and fro by sched_yield takes half of what a doorbell and its wake-up take; but
+//! beside a busy program a yield costs a whole time slice of that, so one such is enough for a while.
 
 const std = @import("std");
 const builtin = @import("builtin");
 const constants = @import("../constants.zig");
 const clock = @import("clock.zig");
+const sys = @import("sys.zig");
 
 /// Clock until which this process does not spin: somebody else wants the cores.
 var crowded_until: u64 = 0;
+/// Clock until which it does not yield: whoever shares its cpu keeps it.
+var unyielding_until: u64 = 0;
 /// Cores this process may use. With one, and no way to tell where the peer runs, nothing spins.
 pub var cpus: u32 = 2;
 
@@ -25,18 +32,21 @@ pub const Spin = struct {
     /// The last wait was over within its spin.
     hit_last: bool = false,
 
-    /// Ticks to spin now, 0 = sleep at once.
-    pub inline fn budget(spin: *Spin, peer_cpu_plus_one: u32) u64 {
+    /// How to wait now; null: sleep at once.
+    pub inline fn watch(spin: *Spin, peer_cpu_plus_one: u32) ?Watch {
         if (!spin.known) {
             spin.known = true;
             spin.budget_ns = constants.spin_ns_max;
         }
-        if (spin.budget_ns == 0) return 0;
+        if (spin.budget_ns == 0) return null;
         const mine = currentCpuPlusOne();
         // Pinned to one cpu, it is enough to know that the peer runs on another.
-        if (mine == 0 and cpus < 2) return 0;
-        if (mine != 0 and mine == peer_cpu_plus_one) return 0;
-        return clock.fromNs(spin.budget_ns);
+        if (mine == 0 and cpus < 2) return null;
+        const now = clock.ticks();
+        const yields = mine != 0 and mine == peer_cpu_plus_one;
+        if (now < if (yields) unyielding_until else crowded_until) return null;
+        const ns = if (yields) @min(spin.budget_ns, constants.yield_ns_max) else spin.budget_ns;
+        return .{ .start = now, .last = now, .budget = clock.fromNs(ns), .yields = yields };
     }
 
     /// Data comes fast, and not in answer to what this end sends.
@@ -62,28 +72,24 @@ pub const Spin = struct {
     }
 };
 
-pub inline fn crowded(now: u64) bool {
-    return now < crowded_until;
-}
-
 /// Watches the time during a spin. `step` says whether to go on.
 pub const Watch = struct {
     start: u64,
     last: u64,
     budget: u64,
-
-    pub inline fn begin(budget: u64) ?Watch {
-        if (budget == 0) return null;
-        const now = clock.ticks();
-        if (crowded(now)) return null;
-        return .{ .start = now, .last = now, .budget = budget };
-    }
+    /// The peer needs this cpu: every step gives it away for a moment.
+    yields: bool,
 
     pub inline fn step(watch: *Watch) bool {
+        if (watch.yields) _ = sys.call(.sched_yield, .{});
         const now = clock.ticks();
         if (now -% watch.last > clock.fromNs(constants.preempted_gap_ns)) {
             @branchHint(.cold);
-            crowded_until = now + clock.fromNs(constants.oversubscribed_ns);
+            if (watch.yields) {
+                unyielding_until = now + clock.fromNs(constants.unyielding_ns);
+            } else {
+                crowded_until = now + clock.fromNs(constants.oversubscribed_ns);
+            }
             return false;
         }
         watch.last = now;
@@ -119,7 +125,7 @@ pub inline fn currentCpuPlusOne() u32 {
 test "a spin in vain halves the budget and quick data restores it" {
     var spin: Spin = .{};
     cpus = 2;
-    _ = spin.budget(0);
+    _ = spin.watch(0);
     const full = spin.budget_ns;
     spin.missed();
     try std.testing.expectEqual(full / 2, spin.budget_ns);
