@@ -22,11 +22,15 @@ export interface Application {
   share: RingShareOptions | "none";
   /** Processes of the server talk among themselves: by ring, also when clients are plain. */
   talksToItself?: boolean;
+  /** Binds without SO_REUSEADDR: after SIGKILL its port is not to be had for a minute. */
+  wantsFreshPort?: boolean;
   start(use: Use): Promise<Program>;
   work(use: Use): Promise<void>;
   /** More work, with both ends preloaded and the server running. */
   also?(use: Use, server: Program): Promise<void>;
 }
+
+const nobodyId = 65534;
 
 /** One use of an application: where, and who is preloaded. */
 export interface Use {
@@ -49,14 +53,14 @@ export function client(
 export async function asOrdinaryUser(lab: Lab, ...words: string[]): Promise<string[]> {
   if (Deno.uid() !== 0) return words;
   await Deno.chmod(lab.dir, 0o755);
-  const { nobody } = { nobody: 65534 };
-  return ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups", ...words];
+
+  return ["setpriv", `--reuid=${nobodyId}`, `--regid=${nobodyId}`, "--clear-groups", ...words];
 }
 
 /** A folder that such a program owns. */
 export async function folderFor(lab: Lab, name: string): Promise<string> {
   const path = lab.path(name);
   await Deno.mkdir(path, { recursive: true });
-  if (Deno.uid() === 0) await Deno.chown(path, 65534, 65534);
+  if (Deno.uid() === 0) await Deno.chown(path, nobodyId, nobodyId);
   return path;
 }

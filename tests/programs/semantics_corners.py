@@ -357,3 +357,22 @@ def early_registration_client(sock, peer):
                     pass
                 same([fd for fd, _ in events], [other.fileno()], "bytes came")
                 same(recv_all(other, 5), b"hello")
+
+
+def short_read_server(sock, peer):
+    """A read that is short has taken all there was, though the sender changed its way in between."""
+    sock.sendall(bytes_of(1000)[:1000])
+    peer.tell()
+    peer.wait()
+    time.sleep(0.02)  # our side notices that the peer has half-closed, and leaves the ring
+    sock.sendall(bytes_of(3000)[1000:3000])
+    peer.tell()
+    same(recv_to_end(sock), b"")
+
+
+def short_read_client(sock, peer):
+    peer.wait()
+    sock.shutdown(socket.SHUT_WR)
+    peer.tell()
+    peer.wait()
+    same(sock.recv(65_536), bytes_of(3000)[:3000])

@@ -119,7 +119,8 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
             if (flags & (sys.MSG_WAITALL | sys.MSG_PEEK) == 0) {
                 done += @intCast(n);
                 // SO_RCVLOWAT: fewer only if the call does not wait (0 while the option is unknown).
-                if (done >= c.receive_low_water or b.remaining == 0) return @intCast(done);
+                if (b.remaining == 0) return @intCast(done);
+                if (done >= c.receive_low_water and !continuesElsewhere(c)) return @intCast(done);
             } else if (flags & sys.MSG_PEEK != 0) {
                 if (!waitForMore(c, b, @intCast(n), flags, &attempt)) return n;
             } else {
@@ -129,11 +130,18 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
             continue;
         }
         if (n == 0) return @intCast(done);
-        if (n != sys.neg(.AGAIN)) return if (done > 0) @intCast(done) else n;
+        if (n != sys.neg(.AGAIN)) {
+            if (done == 0) return n;
+            // Asking the kernel took its error away: it is the next call's.
+            if (n != sys.neg(.INTR)) c.saved_error = @intCast(n);
+            return @intCast(done);
+        }
         if (b.isRefused()) return if (done > 0) @intCast(done) else sys.neg(.FAULT);
         if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             return if (done > 0) @intCast(done) else n;
         }
+        const enough = done > 0 and done >= c.receive_low_water;
+        if (enough and flags & sys.MSG_WAITALL == 0) return @intCast(done);
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, done, b.remaining);
         attempt.kernel_look = false;
         if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
@@ -157,6 +165,18 @@ fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *A
 }
 
 /// Bytes that a receiving call with `done` bytes so far still waits for.
+/// The bytes read were the last of one carrier, and the sender has gone on with another one. A short
+/// read must not end there: programs (libuv) take it, after POLLHUP, for the last one.
+inline fn continuesElsewhere(c: *Conn) bool {
+    if (!c.isAttached()) return false;
+    const direction = c.rx_direction;
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        return @atomicLoad(u64, &direction.down, .acquire) == c.end.rx.position;
+    }
+    const gate = @import("../carrier/carrier.zig").Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    return gate.kind() == .switching;
+}
+
 fn lowWater(c: *const Conn, done: usize, remaining: usize) u64 {
     return @max(1, @min(c.receive_low_water -| done, remaining));
 }
