@@ -27,7 +27,7 @@ import type { BenchRecord, Case, Floor, Ground, Row } from "./bench/model.ts";
 import { Nearness } from "./bench/nearness.ts";
 import { type Options, optionsOf, UsageError } from "./bench/options.ts";
 import { leftOut } from "./bench/programs.ts";
-import { mergeInto, writeResult } from "./bench/record.ts";
+import { failureText, mergeInto, writeResult } from "./bench/record.ts";
 import { groupsOf, groupTable, verdictTable } from "./bench/text.ts";
 import { anyBroken, judge } from "./bench/wanted.ts";
 
@@ -136,7 +136,7 @@ async function measureAll(options: Options, cases: Case[], runs: number): Promis
       try {
         rows.push(await measureCase(ground, near, one, pace));
       } catch (error) {
-        failures.push(`${one.id} failed: ${error instanceof Error ? error.message : error}`);
+        failures.push(failureText(one.id, error));
       }
     }
     progress("");

@@ -26,10 +26,12 @@ const values = ["runs", "seconds", "only", "transports", "into"];
 export function optionsOf(args: readonly string[]): Options {
   const given = parseArgs(args, { boolean: switches, string: values, unknown: refuse });
   const paces = {
+    gate: { runs: 5, seconds: 0.3, idleSeconds: 10, idleConnections: 10_000 },
     usual: { runs: 5, seconds: 0.5, idleSeconds: 10, idleConnections: 10_000 },
     quick: { runs: 3, seconds: 0.2, idleSeconds: 3, idleConnections: 1000 },
   };
-  const pace = given.quick ? paces.quick : paces.usual;
+  const isGate = given.gate || given["update-baseline"];
+  const pace = given.quick ? paces.quick : isGate ? paces.gate : paces.usual;
   return {
     ...pace,
     runs: positive("runs", given.runs, pace.runs, Number.isInteger),

@@ -20,6 +20,16 @@ Deno.test("words change what and how", () => {
   assertEquals(options.transports, ["tcp", "sd"]);
 });
 
+Deno.test("the gate's runs are shorter, and as long for its baseline", () => {
+  const pace = (...words: string[]) => {
+    const { runs, seconds } = optionsOf(words);
+    return [runs, seconds];
+  };
+  assertEquals(pace("--gate"), [5, 0.3]);
+  assertEquals(pace("--update-baseline"), [5, 0.3]);
+  assertEquals(pace("--gate", "--runs", "9"), [9, 0.3]);
+});
+
 Deno.test("what is not understood is said", () => {
   const wrong = (words: string[], says: string) =>
     assertThrows(() => optionsOf(words), UsageError, says);

@@ -18,7 +18,17 @@ export async function writeResult(record: BenchRecord): Promise<string> {
 export async function writeRecord(path: string, record: BenchRecord) {
   const folder = path.slice(0, path.lastIndexOf("/"));
   if (folder !== "") await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(path, `${JSON.stringify(record, rounded, 1)}\n`);
+  await Deno.writeTextFile(path, recordText(record));
+}
+
+/** JSON with a line for each row, so that a difference of two records shows which rows differ. */
+export function recordText(record: BenchRecord): string {
+  const lines = Object.entries(record).map(([key, value]) => {
+    if (key !== "rows") return `"${key}": ${JSON.stringify(value, rounded)}`;
+    const rows = record.rows.map((row) => JSON.stringify(row, rounded));
+    return rows.length === 0 ? '"rows": []' : `"rows": [\n${rows.join(",\n")}\n]`;
+  });
+  return `{\n${lines.join(",\n")}\n}\n`;
 }
 
 /** Six figures are more than any of this is worth. */
@@ -60,7 +70,24 @@ export function merge(
       tcp_bytes: old.carried.tcp_bytes + fresh.carried.tcp_bytes,
     },
     rows: [...kept, ...fresh.rows].sort((a, b) => place(a) - place(b)),
+    left_out: [
+      ...fresh.left_out,
+      ...failuresOf(old).filter(({ id }) => !measuredAgain.has(id))
+        .map(({ text }) => text).filter((text) => !fresh.left_out.includes(text)),
+    ],
   };
+}
+
+/** What is noted in `left_out` of cases that failed. */
+export function failureText(id: string, error: unknown): string {
+  return `${id} failed: ${error instanceof Error ? error.message : error}`;
+}
+
+function failuresOf({ left_out }: BenchRecord): { id: string; text: string }[] {
+  return left_out.flatMap((text) => {
+    const id = text.match(/^(\S+) failed: /)?.[1];
+    return id === undefined ? [] : [{ id, text }];
+  });
 }
 
 function exists(path: string): boolean {

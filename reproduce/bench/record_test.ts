@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { root } from "../../tests/harness.ts";
 import { allCases } from "./cases.ts";
 import { exampleRecord, exampleRow } from "./example_record.ts";
-import { merge } from "./record.ts";
+import { failureText, merge, recordText } from "./record.ts";
 import { schemaErrors } from "./schema.ts";
 
 const schema = JSON.parse(Deno.readTextFileSync(`${root}/docs/bench.schema.json`));
@@ -58,4 +58,19 @@ Deno.test("merged records keep the older rows that were not measured again, in t
 Deno.test("a row of a case that is no more is dropped", () => {
   const old = exampleRecord([exampleRow("gone", { sd: [1] })]);
   assertEquals(merge(old, exampleRecord([]), ["a"]).rows, []);
+});
+
+Deno.test("a failure is forgotten when its case has been measured after all", () => {
+  const old = exampleRecord([]);
+  old.left_out = [failureText("a", new Error("no luck")), failureText("b", "none either")];
+  const merged = merge(old, exampleRecord([exampleRow("a", { sd: [1] })]), ["a", "b"]);
+  assertEquals(merged.left_out, ["b failed: none either"]);
+});
+
+Deno.test("a record is written as JSON with a line for each row", () => {
+  const record = exampleRecord([exampleRow("a", { sd: [1.23456789] }), exampleRow("b", {})]);
+  const text = recordText(record);
+  assertEquals(JSON.parse(text).rows[0].measured.sd.median, 1.23457);
+  assertEquals(text.split("\n").filter((line) => line.startsWith('{"id"')).length, 2);
+  assertEquals(JSON.parse(recordText(exampleRecord([]))).rows, []);
 });

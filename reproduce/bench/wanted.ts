@@ -186,7 +186,7 @@ export function levelText({ atMost, atLeast, transport = "sd", ...one }: Wanted)
     bare: "the bare ring",
   };
   if ("over" in level) return `${word} ${short[level.transport]} + ${level.over}`;
-  if (level.row !== undefined) return `${word} ${level.times}x its '${level.row}'`;
+  if (level.row !== undefined) return `${word} ${level.times}x '${level.row}'`;
   if (level.metric !== undefined && level.metric !== one.metric) {
     return `${word} ${level.times}x its own ${level.metric}`;
   }

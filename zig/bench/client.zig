@@ -107,6 +107,10 @@ fn refuseNonsense(options: *const Options, mode: Mode) void {
         "--io {s}: mode {s} needs poll, select or epoll-lt",
         .{ options_module.spell(options.io), options_module.spell(mode) },
     );
+    if (options.request.len > 0 and options.checksum) system.usage(
+        "--checksum with --request: only an echo can be compared",
+        .{},
+    );
     if (options.request.len > 0 and mode != .rtt) system.usage(
         "--request: mode {s} talks to sdbench's own server only",
         .{options_module.spell(mode)},

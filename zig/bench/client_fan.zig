@@ -12,8 +12,12 @@ const transfer = @import("transfer.zig");
 const Client = @import("client.zig").Client;
 const Link = @import("link.zig").Link;
 
-/// Messages of one transfer, so that its request and its verdict count little.
-const messages_each = 256;
+/// Messages of one transfer: so many that its request and its verdict count little, and so few that
+/// every one of a thousand connections confirms several in a short run.
+fn messagesEach(connections: u32) u64 {
+    return std.math.clamp(16_384 / connections, 16, 256);
+}
+
 /// Steps on one connection before the others get their turn.
 const steps_max = 64;
 
@@ -121,7 +125,7 @@ const Peer = struct {
 
     /// The next transfer's start.
     fn begin(self: *Peer, client: *const Client) void {
-        const bytes: u64 = messages_each * self.message.len;
+        const bytes = messagesEach(client.options.connections) * self.message.len;
         const checksum = client.options.checksum;
         const inward = client.mode == .fan_in;
         const to_server = if (inward) bytes else 0;

@@ -211,6 +211,7 @@ pub extern "c" fn sem_init(sem: *Semaphore, shared: c_int, value: c_uint) c_int;
 pub extern "c" fn sem_wait(sem: *Semaphore) c_int;
 pub extern "c" fn sem_post(sem: *Semaphore) c_int;
 
+pub extern "c" fn memcmp(a: *const anyopaque, b: *const anyopaque, length: usize) c_int;
 pub extern "c" fn clock_gettime(clock: c_int, time: *timespec) c_int;
 pub extern "c" fn clock_getcpuclockid(pid: c_int, clock: *c_int) c_int;
 pub extern "c" fn nanosleep(time: *const timespec, rest: ?*timespec) c_int;

@@ -5,6 +5,8 @@ import type { Ground, Sample, Transport } from "../model.ts";
 import { type KnownProgram, numberIn } from "./program.ts";
 
 const timeoutMs = 60_000;
+/** sockperf gives up when there are more exchanges than it has made room for, 600,000 a second. */
+const exchangesPerSecondMax = 400_000;
 
 async function measure({ lab, seconds }: Ground, transport: Transport): Promise<Sample> {
   const port = `${freePort()}`;
@@ -13,7 +15,8 @@ async function measure({ lab, seconds }: Ground, transport: Transport): Promise<
   const server = lab.start(["sockperf", "server", ...where], { preload });
   await waitForPort(Number(port), server);
   const time = `${Math.max(1, Math.ceil(seconds))}`;
-  const client = ["sockperf", "ping-pong", ...where, "-t", time];
+  const mps = `--mps=${exchangesPerSecondMax}`;
+  const client = ["sockperf", "ping-pong", ...where, "-t", time, mps];
   const { stdout } = await lab.run(client, { preload, timeoutMs });
   await server.stop();
   return { value: numberIn(stdout, /percentile 50\.000 =\s+([\d.]+)/, "sockperf") };
