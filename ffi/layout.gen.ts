@@ -30,7 +30,7 @@ export const structs = {
     },
   },
   ArenaHeader: {
-    size: 192,
+    size: 4032,
     fields: {
       magic: { offset: 0, type: "u64" },
       abi_version: { offset: 8, type: "u32" },
@@ -39,6 +39,7 @@ export const structs = {
       ring_bytes: { offset: 24, type: "u64" },
       offers: { offset: 64, type: "u64" },
       next_link: { offset: 128, type: "array", of: "u64", count: 2 },
+      fork_links: { offset: 192, type: "array", of: "[240]u64", count: 2 },
     },
   },
   RegistryHeader: {

@@ -68,14 +68,16 @@ pub const registry_listeners = 4096;
 /// Processes that can be registered at once; each has a sequence word in the registry.
 pub const registry_processes = 4096;
 
-/// Links (processes on the other side of an arena, over its life) and waiters (doorbells of one
-/// link) that one process keeps track of.
-pub const links_max = 1024;
+/// Waiters (doorbells of one link) that one process keeps track of.
+pub const waiters_max = 4096;
 
 /// Link numbers below this are the monitor's to give (from 1); forked children of either side take
 /// theirs from here on. A worker's number is given again only when all of them have been.
 pub const monitor_links_max = 256;
-pub const waiters_max = 4096;
+
+/// Forked children of one side that may be linked to an arena at once: what fits beside the header
+/// in its page. A number is taken again when its child has gone, after all others have been.
+pub const fork_links_max = 15360;
 
 /// Largest control message, header included.
 pub const message_bytes_max = 256;
@@ -152,6 +154,6 @@ comptime {
     assert(@popCount(@as(u64, arena_slots_max)) == 1);
     assert(offer_probe_max <= arena_slots_min);
     assert(wait_words * 8 <= cache_line - 16);
-    assert(monitor_links_max < links_max);
-    assert(links_max <= 1 << 16 and waiters_max <= 1 << 16);
+    assert(monitor_links_max + fork_links_max <= 1 << 16 and waiters_max <= 1 << 16);
+    assert(fork_links_max % 512 == 0); // whole cache lines
 }

@@ -63,9 +63,12 @@ pub const ArenaHeader = extern struct {
     /// Bumped by the client after each OFFERED store: servers with undecided connections compare.
     offers: u64 align(64),
     pad1: [7]u64,
-    /// Link numbers handed out to forked children of either side (client, server), see `Link`.
+    /// Where forked children of either side (client, server) start to look for a free link number.
     next_link: [2]u64 align(64),
     pad2: [6]u64,
+    /// Bit n: link number `monitor_links_max + n` of that side is taken. Set by the forked child that
+    /// takes it, cleared by the other side when that child has gone.
+    fork_links: [2][constants.fork_links_max / 64]u64 align(64),
 };
 
 /// One direction of a connection. Each group of words has a cache line of its own; "written by"
@@ -416,7 +419,8 @@ pub const EndTable = extern struct {
 };
 
 comptime {
-    assert(@sizeOf(ArenaHeader) == 192);
+    assert(@sizeOf(ArenaHeader) == 4032);
+    assert(@sizeOf(ArenaHeader) <= constants.page_bytes);
     assert(@sizeOf(Direction) == 320);
     assert(@sizeOf(Slot) == 768);
     assert(@sizeOf(Row) == 64);

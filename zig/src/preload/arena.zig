@@ -33,6 +33,9 @@ pub const Arena = struct {
     my_link: u16,
     /// Inherited by fork and not yet announced to the other side.
     needs_link: bool,
+    /// Somebody of the other side could not be told about this process: it cannot ring us, so sleeps
+    /// are bounded.
+    unannounced: bool = false,
     /// Mapped before a fork: our copy of the parent's channel is for sending one message only.
     peer_pid: u32,
     peer_uid: u32,

@@ -273,7 +273,7 @@ fn kernelWait(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
 /// What of `n` kernel events is the application's. Walks registrations: under the mutex.
 fn filter(w: Wait, into: []sys.EpollEvent, n: isize) isize {
     if (n <= 0) return n;
-    const served = serveOwn(into[0..@intCast(n)]);
+    const served = serveOwn(w.e, into[0..@intCast(n)]);
     // Served or not, something of ours woke us: 0 means that the caller looks again.
     const kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
     if (w.e.oneshot_count == 0) return @intCast(kept);
@@ -293,12 +293,12 @@ fn kernelWaitRaw(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
 }
 
 /// Takes our descriptors out of the results and serves them; the number that remain.
-fn serveOwn(events: []sys.EpollEvent) usize {
+fn serveOwn(e: *const Epoll, events: []sys.EpollEvent) usize {
     var kept: usize = 0;
     for (events) |event| {
         if (event.data & waiters.tag_mask == waiters.epoll_tag) {
             const fd: i32 = @bitCast(@as(u32, @truncate(event.data)));
-            if (fd == links.control_epoll) control.process() else waiters.drainFd(fd);
+            if (fd == links.control_epoll) control.process() else if (e.waiter) |w| waiters.drainFd(w, fd);
             continue;
         }
         events[kept] = event;

@@ -32,13 +32,14 @@ pub const PeerLink = struct {
     from_fork: bool,
     channel: i32,
     dead: bool,
-    /// Descriptors it has given us; a peer that sends without end is cut off.
-    given: u32 = 0,
 };
 
 /// Everything here is under this mutex but `control_epoll` itself.
 pub var mutex: Mutex = .{};
 var pool: Pool(PeerLink, 64) = .{};
+
+/// Forked children that have gone and are not forgotten yet (`forgetDead`).
+var dead_forked: u32 = 0;
 
 /// An epoll over all channels and the monitor's socket: one descriptor for every sleep.
 pub var control_epoll: i32 = -1;
@@ -95,10 +96,17 @@ pub fn isKnown(a: *Arena, link: u16) bool {
     return false;
 }
 
+/// The process that this link number stood for has gone. A forked child is forgotten then: one that
+/// still lives is known at the latest when what lies in our channels has been read, because it
+/// announces itself before it uses its number.
 pub fn isDead(a: *Arena, link: u16) bool {
+    const guard = mutex.lock();
+    if (!guard.ok()) return false;
+    defer guard.unlock();
+    drain(a);
     var at = a.links;
     while (at) |l| : (at = l.next) if (l.link == link) return l.dead;
-    return false;
+    return link >= constants.monitor_links_max;
 }
 
 /// Reads what came over channels. `only`: those of one arena. Holds `mutex`.
@@ -108,6 +116,29 @@ pub fn drain(only: ?*Arena) void {
         if (only != null and only != a) continue;
         var link = a.links;
         while (link) |l| : (link = l.next) drainLink(l);
+    }
+    if (dead_forked > 0) forgetDead();
+}
+
+/// Takes children that have gone out of their arenas, with the doorbells that they gave us and those
+/// that we gave them: a server that forks for each connection has thousands in its life. One whose
+/// doorbell a thread of ours may be asleep on is left for later. Holds `mutex`.
+fn forgetDead() void {
+    waiters.closeIdleBells();
+    var arena = arena_module.first;
+    while (arena) |a| : (arena = a.next) {
+        var place = &a.links;
+        while (place.*) |l| {
+            if (!l.dead or !l.from_fork or waiters.hasBellFor(l)) {
+                place = &l.next;
+                continue;
+            }
+            bellsForget(a.index, l.link);
+            freeNumber(a, a.side ^ 1, l.link);
+            @atomicStore(?*PeerLink, place, l.next, .release);
+            pool.give(l);
+            dead_forked -= 1;
+        }
     }
 }
 
@@ -125,8 +156,6 @@ pub fn drainLink(l: *PeerLink) void {
 }
 
 fn handle(l: *PeerLink, p: *packet.Received) void {
-    l.given += @intCast(p.fd_count);
-    if (l.given > constants.waiters_max) return bury(l);
     switch (p.kind()) {
         .doorbell => {
             const message = p.as(protocol.Doorbell) orelse return bury(l);
@@ -154,6 +183,7 @@ fn bury(l: *PeerLink) void {
     unwatch(l.channel);
     sys.close(l.channel);
     l.channel = -1;
+    if (l.from_fork) dead_forked += 1;
     log.debug("arena {d}: link {d} gone", .{ l.arena.id, l.link });
     var at = l.arena.links;
     while (at) |other| : (at = other.next) if (!other.dead) return;
@@ -172,10 +202,11 @@ pub fn forgetArena(a: *Arena) void {
             unwatch(l.channel);
             sys.close(l.channel);
         }
+        if (l.dead and l.from_fork) dead_forked -= 1;
         pool.give(l);
     }
     a.links = null;
-    bellsForget(a.index);
+    bellsForget(a.index, null);
     waiters.forgetArena(a);
 }
 
@@ -188,13 +219,49 @@ pub fn announceChild(a: *Arena) void {
     defer guard.unlock();
     if (!a.needs_link) return;
     a.needs_link = false;
-    const next = &a.header().next_link[a.side];
-    a.my_link = @truncate(constants.monitor_links_max + @atomicRmw(u64, next, .Add, 1, .acq_rel));
+    const number = takeNumber(a) orelse {
+        a.unannounced = true;
+        var at = a.links;
+        while (at) |l| : (at = l.next) bury(l);
+        return;
+    };
+    a.my_link = number;
+    var told: u32 = 0;
     var at = a.links;
     while (at) |l| : (at = l.next) {
         if (l.dead) continue;
-        replaceChannel(l) catch bury(l);
+        replaceChannel(l) catch |problem| {
+            if (problem != error.PeerGone) a.unannounced = true;
+            bury(l);
+            continue;
+        };
+        told += 1;
     }
+    if (told == 0) freeNumber(a, a.side, number);
+}
+
+/// A link number of our side that no living child has; null: there are too many children. The peer
+/// can write to these words as well: then it confuses whom it rings, and nobody else.
+fn takeNumber(a: *Arena) ?u16 {
+    const header = a.header();
+    const start = @atomicRmw(u64, &header.next_link[a.side], .Add, 1, .acq_rel);
+    for (0..constants.fork_links_max) |step| {
+        const n = (start +% step) % constants.fork_links_max;
+        const bit = @as(u64, 1) << @truncate(n);
+        const word = &header.fork_links[a.side][n / 64];
+        if (@atomicRmw(u64, word, .Or, bit, .acq_rel) & bit == 0) {
+            return @intCast(constants.monitor_links_max + n);
+        }
+    }
+    return null;
+}
+
+fn freeNumber(a: *Arena, side: u1, link: u16) void {
+    if (link < constants.monitor_links_max) return; // a liar's
+    const n = link - constants.monitor_links_max;
+    if (n >= constants.fork_links_max) return;
+    const bit = @as(u64, 1) << @truncate(n);
+    _ = @atomicRmw(u64, &a.header().fork_links[side][n / 64], .And, ~bit, .acq_rel);
 }
 
 fn replaceChannel(l: *PeerLink) !void {
@@ -211,6 +278,7 @@ fn replaceChannel(l: *PeerLink) !void {
     sys.close(pair[1]);
     sys.close(l.channel);
     l.channel = sys.ownFd(pair[0]) orelse pair[0];
+    if (sent == sys.neg(.AGAIN)) return error.ChannelFull;
     if (sent < 0) return error.PeerGone;
     watch(l.channel, @intFromPtr(l));
 }
@@ -245,19 +313,28 @@ fn bellPut(a: *Arena, link: u16, waiter: u16, fd: i32) void {
     entry.* = .{ .key = key, .fd = fd };
 }
 
-fn bellsForget(index: u16) void {
+/// Those of one arena, of one link of it or of all.
+fn bellsForget(index: u16, link: ?u16) void {
+    var any = false;
+    for (&bell_table) |*entry| any = any or isOf(entry, index, link);
+    if (!any) return;
     bell_scratch = bell_table;
     bell_table = @splat(.{});
     bell_count = 0;
     for (&bell_scratch) |entry| {
         if (entry.key == 0) continue;
-        if (@as(u16, @truncate(entry.key >> 32)) == index) {
+        if (isOf(&entry, index, link)) {
             sys.close(entry.fd);
         } else {
             bellPlace(entry.key).* = entry;
             bell_count += 1;
         }
     }
+}
+
+fn isOf(entry: *const BellEntry, index: u16, link: ?u16) bool {
+    if (entry.key == 0 or @as(u16, @truncate(entry.key >> 32)) != index) return false;
+    return link == null or @as(u16, @truncate(entry.key >> 16)) == link.?;
 }
 
 /// Wakes waiter `waiter` of the process at `link` on the other side of `a`.

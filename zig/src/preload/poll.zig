@@ -283,7 +283,7 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32)
     }
     if (firstRing(call.polled)) |c| c.spin.slept(clock.toNs(clock.ticks() -% start));
     if (result < 0) return result;
-    if (w != null) waiters.afterSleep(copy[n..][0..extra]);
+    if (w) |waiter| waiters.afterSleep(waiter, copy[n..][0..extra]);
     last_kernel_look = clock.ticks();
     return mergeCopy(call.polled, copy);
 }

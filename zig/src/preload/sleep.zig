@@ -195,7 +195,7 @@ fn sleepUndecided(c: *Conn, events: i16, timeout_ns: u64, deadline: *u64, since:
     const bell = if (w) |waiter| waiter.local else -1;
     const n = signals.poll(polled[0 .. 1 + extra], ns, since, timeout_ns != 0, bell);
     if (n == sys.neg(.INTR)) return .interrupted;
-    if (w != null) waiters.afterSleep(polled[1 .. 1 + extra]);
+    if (w) |waiter| waiters.afterSleep(waiter, polled[1 .. 1 + extra]);
     if (n == 0 and limit != null and ns.? == limit.?) return .timeout;
     return .ready;
 }
@@ -291,7 +291,7 @@ const Nap = struct {
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;
         nap.socket_events = polled[0].revents;
-        if (nap.waiter != null) waiters.afterSleep(polled[1..n]);
+        if (nap.waiter) |w| waiters.afterSleep(w, polled[1..n]);
         if (result == 0 and !bounded) return .timeout;
         return .ready;
     }

@@ -36,6 +36,7 @@ pub const Waiter = struct {
     local: i32,
     /// The epoll instance it belongs to; -1: a thread's.
     epoll_fd: i32,
+    /// Only who has taken it changes the list, or, while nobody has, who holds links.mutex.
     bells: ?*Bell,
 
     pub fn attention(w: *Waiter, kind: carrier.AttentionKind, link: u16, target: u16) u64 {
@@ -119,7 +120,8 @@ pub fn prepare(w: *Waiter, a: *Arena, server_link: u16) bool {
     const guard = links.mutex.lock();
     if (!guard.ok()) return false;
     defer guard.unlock();
-    var sound = true;
+    closeDeadBells(w);
+    var sound = !a.unannounced;
     var at = a.links;
     while (at) |l| : (at = l.next) {
         // An offer that is still open (link 0) may be adopted by any of them.
@@ -175,11 +177,14 @@ pub fn epollAdd(epoll_fd: i32, fd: i32) void {
 pub fn introduceAll(a: *Arena) void {
     for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
         const w = maybe orelse continue;
-        if (w.bells == null) continue;
+        const before = w.bells;
+        if (before == null) continue;
         var link = a.links;
         while (link) |l| : (link = l.next) {
             if (!l.dead and l.from_fork) _ = introduce(w, l);
         }
+        // Asleep, perhaps, on the bells that it had.
+        if (w.bells != before) kick(w.number);
     }
 }
 
@@ -191,8 +196,19 @@ pub fn kick(number: u32) void {
     _ = sys.call(.write, .{ w.local, &one, 8 });
 }
 
-pub fn drainFd(fd: i32) void {
-    if (fds.kindOf(fd) != .own) return; // the number has become the application's (own_fds.zig)
+/// Empties one of `w`'s bells. Only if it is still that: the number may have become another file's,
+/// the application's (own_fds.zig) or ours, while the kernel's answer was on its way.
+pub fn drainFd(w: *Waiter, fd: i32) void {
+    const guard = links.mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    if (fd != w.local) {
+        var at = w.bells;
+        while (at) |b| : (at = b.next) {
+            if (b.fd == fd) break;
+        } else return;
+    }
+    if (fds.kindOf(fd) != .own) return;
     var sink: [64]u8 = undefined;
     _ = sys.call(.read, .{ fd, &sink, sink.len });
 }
@@ -219,10 +235,10 @@ pub fn pollSet(w: *Waiter, a: ?*Arena, into: []sys.PollFd) usize {
 }
 
 /// After a sleep: empties what rang and reads control messages if there are any.
-pub fn afterSleep(polled: []const sys.PollFd) void {
+pub fn afterSleep(w: *Waiter, polled: []const sys.PollFd) void {
     for (polled) |*p| {
         if (p.revents == 0) continue;
-        if (p.fd == links.control_epoll) control.process() else drainFd(p.fd);
+        if (p.fd == links.control_epoll) control.process() else drainFd(w, p.fd);
     }
 }
 
@@ -238,6 +254,36 @@ pub fn forgetArena(a: *Arena) void {
             } else at = &b.next;
         }
     }
+}
+
+/// The doorbells that peers had which are gone. By who has taken `w`; holds links.mutex.
+fn closeDeadBells(w: *Waiter) void {
+    var at = &w.bells;
+    while (at.*) |b| {
+        if (b.link.dead) {
+            at.* = b.next;
+            closeBell(w, b);
+        } else at = &b.next;
+    }
+}
+
+/// The same for all waiters that no thread has taken. Holds links.mutex.
+pub fn closeIdleBells() void {
+    const guard = idle_mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
+    var at = idle;
+    while (at) |w| : (at = w.next_free) closeDeadBells(w);
+}
+
+/// A waiter of ours has given that process a doorbell and not closed its end yet.
+pub fn hasBellFor(l: *const links.PeerLink) bool {
+    for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
+        const w = maybe orelse continue;
+        var at = w.bells;
+        while (at) |b| : (at = b.next) if (b.link == l) return true;
+    }
+    return false;
 }
 
 fn closeBell(w: *Waiter, b: *Bell) void {
