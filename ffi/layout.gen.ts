@@ -137,6 +137,8 @@ export const structs = {
       peer: { offset: 344, type: "Endpoint" },
       holder_pids: { offset: 368, type: "array", of: "u32", count: 7 },
       holders_crowded: { offset: 396, type: "u32" },
+      holds: { offset: 400, type: "u64" },
+      held_since_ns: { offset: 408, type: "u64" },
     },
   },
   Header: {

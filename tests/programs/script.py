@@ -9,6 +9,7 @@ can check every byte.
   accept LISTENER NAME    a connection from it
   connect NAME PORT       a connection
   ask NAME COUNT SIZE     ping-pong with an echoing peer, checked
+  visit PORT COUNT        so many connections to an echoing peer, one after the other, each used a little
   volley NAME COUNT SIZE ORDER    each side sends in turn; ORDER is first or second
   send NAME BYTES         the next bytes of the stream
   send_end NAME [WAY]     the stream until the peer is gone: the error's name, and how much went
@@ -16,6 +17,11 @@ can check every byte.
   recv_end NAME [WAY]     until the end, checked: eof or the error's name, and how much came
   shutdown NAME           of the sending side
   close NAME
+  inherit NAME            its descriptor survives exec from now on
+  run HOW SECONDS         another program for so long: system (waits for it), popen, spawn or vfork;
+                          the others answer with its process number
+  exec_missing            exec of a program that is not there
+  fork_exec SECONDS       a forked child that executes a program; its process number
   eat_descriptors LEFT    use up all descriptors but so many; release_descriptors gives them back
   descriptors             how many are open
   limit_memory MB         let the address space grow by so much and no more; unlimit_memory lifts it
@@ -31,6 +37,7 @@ import random
 import resource
 import select
 import socket
+import subprocess
 import sys
 import threading
 
@@ -89,6 +96,8 @@ class Waiter:
 connections = {}
 listeners = {}
 eaten = []
+eaten_streams = []
+children = []
 
 
 def serve(port):
@@ -136,6 +145,13 @@ def ask(name, count, size):
             got += data
         if got != request:
             raise ValueError(f"echo {i} differs")
+
+
+def visit(port, count):
+    for _ in range(int(count)):
+        connect("visit", port)
+        ask("visit", 40, 10)
+        close("visit")
 
 
 def volley(name, count, size, order):
@@ -194,6 +210,39 @@ def close(name):
     connections.pop(name).socket.close()
 
 
+def inherit(name):
+    os.set_inheritable(connections[name].socket.fileno(), True)
+
+
+def run(how, seconds):
+    words = ["sleep", seconds]
+    if how == "system":
+        return os.system(" ".join(words))
+    if how == "popen":
+        child = ctypes.CDLL(None).popen
+        child.restype = ctypes.c_void_p
+        eaten_streams.append(child(" ".join(words).encode(), b"r"))
+        return 0
+    if how == "spawn":
+        return os.posix_spawnp("sleep", words, os.environ)
+    children.append(subprocess.Popen(words, close_fds=False))
+    return children[-1].pid
+
+
+def exec_missing():
+    try:
+        os.execv("/no/such/program", ["program"])
+    except FileNotFoundError:
+        return "not there"
+
+
+def fork_exec(seconds):
+    pid = os.fork()
+    if pid == 0:
+        os.execvp("sleep", ["sleep", seconds])
+    return pid
+
+
 def eat_descriptors(left):
     try:
         while True:
@@ -244,8 +293,8 @@ def scribble(seed):
     return f"{arenas} arenas"
 
 
-COMMANDS = [serve, listen, accept, connect, ask, volley, send, send_end, recv, recv_end, shutdown,
-            close, eat_descriptors, release_descriptors, descriptors, limit_memory, unlimit_memory,
+COMMANDS = [serve, listen, accept, connect, ask, visit, volley, send, send_end, recv, recv_end, shutdown,
+            close, inherit, run, exec_missing, fork_exec, eat_descriptors, release_descriptors, descriptors, limit_memory, unlimit_memory,
             scribble]
 
 

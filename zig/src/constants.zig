@@ -95,6 +95,11 @@ pub const verdict_look_ns = 10 * 1_000_000;
 pub const eager_arena_wait_ns = 200 * 1_000_000;
 pub const eager_listener_wait_ns = 10 * 1_000_000;
 
+/// Whether another program that held a connection has gone is looked up in /proc, which takes
+/// milliseconds: first after so long, then each time after twice as long.
+pub const hold_look_ns_min = 20 * 1_000_000;
+pub const hold_look_ns_max = 10_000 * 1_000_000;
+
 /// A blocked producer whose full ring does not move for this long goes on over kernel TCP, whose
 /// buffers are larger: programs that rely on them must not deadlock.
 /// (Long enough that a reader who merely lost its core for some time slices does not cause it.)

@@ -409,7 +409,10 @@ pub const End = extern struct {
     /// (preload/holders.zig); not zero in `holders_crowded`: there are more than fit.
     holder_pids: [7]u32,
     holders_crowded: u32,
-    pad: [14]u64,
+    /// Held on TCP (`flag_held`): how often that began, and when first (preload/outsiders.zig).
+    holds: u64,
+    held_since_ns: u64,
+    pad: [12]u64,
 };
 
 pub const EndTable = extern struct {

@@ -20,6 +20,7 @@ test {
     _ = @import("preload/faults.zig");
     _ = @import("preload/fds.zig");
     _ = @import("preload/holders.zig");
+    _ = @import("preload/outsiders.zig");
     _ = @import("preload/lock.zig");
     _ = @import("preload/packet.zig");
     _ = @import("preload/pool.zig");

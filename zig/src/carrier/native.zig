@@ -103,6 +103,8 @@ pub const Faults = struct {
     no_unpublish: bool = false,
     /// Take a recall back without CAS (m2 NOCAS).
     no_cancel_cas: bool = false,
+    /// End a hold on TCP without asking whether the sender has left the ring.
+    lift_blindly: bool = false,
     /// No barrier between publishing and reading `attn` (m3).
     no_producer_fence: bool = false,
     /// No barrier between arming and the second look (m3).

@@ -288,7 +288,8 @@ pub fn Receiver(comptime Env: type) type {
                     },
                     .busy, _ => return if (now.kind() == .busy) .waiting else .corrupt,
                     .switching => {
-                        if (now.want) return .waiting;
+                        // Asked before: the barrier of `recallAsk` has been, later bytes see WANT.
+                        if (now.want) return self.recallOpen(now.position);
                         const wanted = Gate.wanted(now.position).word();
                         if (Env.cas(&self.direction.gate, now.word(), wanted) != null) continue;
                         return self.recallAsk(now.position, bells);
@@ -310,17 +311,46 @@ pub fn Receiver(comptime Env: type) type {
             // Pairs with the sender's barrier between publishing and looking at `attn`: either we
             // see its bytes here, or it sees WANT and re-sends them.
             if (!Env.faults.no_recall_barrier) Env.fence();
-            const head = Env.load(.acquire_or_release, &self.direction.head);
-            if (head == position) return .left;
+            const open = self.recallOpen(position);
+            if (open == .left) return .left;
             wake.Wake(Env).notify(&self.direction.psleep, &self.end.rang, bells);
             if (Env.faults.no_recall_wait) return .left;
-            return .waiting;
+            return open;
+        }
+
+        /// Is there anything for the sender to re-send?
+        fn recallOpen(self: *const Self, position: u64) Recall {
+            const head = Env.load(.acquire_or_release, &self.direction.head);
+            return if (head == position) .left else .waiting;
         }
 
         /// The sender has re-sent everything: the kernel carries this direction for good.
         pub fn recallDone(self: *const Self) bool {
             const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
             return now.kind() == .tcp_final;
+        }
+
+        /// The program without the library has gone: this end reads with the library again, and the
+        /// sender may enter the ring. False: it is moving bytes to TCP right now, ask again. (What
+        /// the program has read is in the kernel's position, what it has not read is in the kernel,
+        /// except where the sender has not seen the recall yet: then the ring goes on at R.)
+        pub fn recallLift(self: *Self) bool {
+            const now = Gate.from(Env.load(.acquire_or_release, &self.direction.gate));
+            switch (now.kind()) {
+                .tcp, .ring => return true,
+                .switching => {
+                    if (!now.want) return true;
+                    if (!Env.faults.lift_blindly) return self.recallCancel();
+                    Env.store(.acquire_or_release, &self.direction.gate, Gate.of(.tcp, 0).word());
+                    return true;
+                },
+                .busy, _ => return false,
+                .tcp_final => {
+                    // The wish first: a sender that finds the gate open must not find it any more.
+                    Env.store(.acquire_or_release, &self.direction.attn_flags, 0);
+                    return Env.cas(&self.direction.gate, now.word(), Gate.of(.tcp, 0).word()) == null;
+                },
+            }
         }
 
         /// Time is up: stay a reader with the library. False: too late, the sender has begun to

@@ -22,32 +22,38 @@ const Args = ?[*:null]const ?[*:0]const u8;
 // -- other programs ----------------------------------------------------------------------------------
 
 pub fn execve(path: ?[*:0]const u8, argv: Args, envp: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return real.get("execve", @TypeOf(execve))(path, argv, envp);
 }
 
 pub fn execv(path: ?[*:0]const u8, argv: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return real.get("execv", @TypeOf(execv))(path, argv);
 }
 
 pub fn execvp(file: ?[*:0]const u8, argv: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return real.get("execvp", @TypeOf(execvp))(file, argv);
 }
 
 pub fn execvpe(file: ?[*:0]const u8, argv: Args, envp: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return real.get("execvpe", @TypeOf(execvpe))(file, argv, envp);
 }
 
 pub fn fexecve(fd: c_int, argv: Args, envp: Args) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return real.get("fexecve", @TypeOf(fexecve))(fd, argv, envp);
 }
 
 pub fn execveat(fd: c_int, path: ?[*:0]const u8, argv: Args, envp: Args, flags: c_int) callconv(.c) c_int {
-    foreign.releaseSurvivors(.exec);
+    foreign.beforeExec(.exec);
+    defer foreign.execFailed();
     return @intCast(sys.ret(sys.call(.execveat, .{ fd, path, argv, envp, flags })));
 }
 
@@ -115,7 +121,7 @@ pub fn pidfd_spawnp(pidfd: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyop
 
 /// The child of a spawn will have `from` as its descriptor `to`, close-on-exec or not.
 pub fn posix_spawn_file_actions_adddup2(actions: *anyopaque, from: c_int, to: c_int) callconv(.c) c_int {
-    if (conn_module.find(from)) |c| foreign.release(c, .exec);
+    if (conn_module.find(from)) |c| foreign.hold(c, .exec, .must);
     const Real = @TypeOf(posix_spawn_file_actions_adddup2);
     return real.get("posix_spawn_file_actions_adddup2", Real)(actions, from, to);
 }

@@ -232,7 +232,7 @@ fn duplicated(from: c_int, to: c_int) c_int {
 /// In a vfork child the tables are the parent's; a duplicate made there is for the program that the
 /// child will execute, so the connection goes back to TCP.
 fn handedOver(from: c_int, to: c_int) c_int {
-    if (conn_module.find(from)) |c| foreign.release(c, .exec);
+    if (conn_module.find(from)) |c| foreign.hold(c, .exec, .must);
     return to;
 }
 

@@ -19,10 +19,12 @@ const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
+const holders = @import("holders.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const process = @import("process.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
 const Spin = @import("spin.zig").Spin;
@@ -67,6 +69,9 @@ pub const Conn = struct {
     /// The socket's error (negative errno), taken by a look, to be reported after the ring's bytes.
     saved_error: i32,
     registration_count: u32,
+    /// Held on TCP: clock of the next look whether it still has to be, and how long after the last.
+    hold_look_at: u64,
+    hold_look_ns: u64,
 
     tx_direction: *layout.Direction align(64),
     rx_direction: *layout.Direction,
@@ -111,6 +116,11 @@ pub const Conn = struct {
     /// The local side has shut down sending (whichever process that holds this end did it).
     pub inline fn shutWrite(c: *const Conn) bool {
         return c.end.tx.flags & flag_shut != 0;
+    }
+
+    /// On TCP while another program holds the connection (foreign.zig).
+    pub inline fn isHeld(c: *const Conn) bool {
+        return c.end.tx.flags & flag_held != 0;
     }
 
     pub inline fn shutRead(c: *const Conn) bool {
@@ -272,9 +282,11 @@ pub const Kernel = struct {
     }
 };
 
-/// `TxEnd.flags`, `RxEnd.flags`: shut down; never enter the ring again.
+/// `TxEnd.flags`, `RxEnd.flags`: shut down; do not enter the ring; only as long as another program
+/// holds the connection.
 pub const flag_shut: u32 = 1;
 pub const flag_stay: u32 = 2;
+pub const flag_held: u32 = 4;
 
 var pool: Pool(Conn, 64) = .{};
 
@@ -453,14 +465,16 @@ pub fn afterForkChild() void {
     while (fd < fds.used) : (fd += 1) {
         const c = find(fd) orelse continue;
         c.pins = 0;
+        // In a process namespace of its own, it cannot find its parent by number, nor that it.
+        if (process.id() == 1) holders.setCrowded(c.end);
         c.local_sleepers = @splat(0);
     }
 }
 
-/// A forked sibling may still use the connection. (Counts can be too high after a SIGKILL; that
-/// leaves the slot to the monitor, nothing else.)
+/// A forked sibling may still use the connection.
 pub fn otherHolderLives(c: *const Conn) bool {
-    return c.shared and @atomicLoad(u32, &c.end.holders, .acquire) > 1;
+    if (!c.shared or @atomicLoad(u32, &c.end.holders, .acquire) <= 1) return false;
+    return holders.othersLive(c.end, process.id());
 }
 
 /// Last local close of an attached connection: unread ring bytes turn the close into a reset, as

@@ -1,6 +1,7 @@
 //! A connection is about to be used by code that does not go through this library: another program
 //! (exec, posix_spawn, a passed descriptor) or libc's own insides (fdopen). Both directions move to
-//! kernel TCP first, and stay there. (PROTOCOL M2)
+//! kernel TCP first. (PROTOCOL M2) They stay there for good, or, where the other program got the
+//! connection by inheritance only, until it has gone: `hold`.
 
 const std = @import("std");
 const constants = @import("../constants.zig");
@@ -8,10 +9,14 @@ const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
+const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const fds = @import("fds.zig");
+const holders = @import("holders.zig");
 const interest = @import("interest.zig");
 const log = @import("log.zig");
+const outsiders = @import("outsiders.zig");
+const process = @import("process.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 
@@ -27,12 +32,31 @@ pub const Stakes = enum {
     may_stay,
 };
 
-/// Every connection that would survive exec, before this program is replaced.
-pub fn releaseSurvivors(reason: Reason) void {
+/// Every connection that would survive exec, before this program is replaced; and none is used by
+/// this process any more. `execFailed`, if it comes back.
+pub fn beforeExec(reason: Reason) void {
     releaseAll(reason, .must);
+    if (process.inVforkChild()) return;
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        if (conn_module.find(fd)) |c| holders.setLeaving(c.end, process.id());
+    }
 }
 
-/// The same before another program is started beside this one.
+/// This program goes on after all.
+pub fn execFailed() void {
+    if (process.inVforkChild()) return;
+    const saved = sys.errno().*;
+    defer sys.errno().* = saved;
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = conn_module.find(fd) orelse continue;
+        holders.stay(c.end, process.id());
+        c.hold_look_at = 0;
+    }
+}
+
+/// Before another program is started beside this one.
 pub fn releaseForSpawn(reason: Reason) void {
     releaseAll(reason, .may_stay);
 }
@@ -43,40 +67,88 @@ fn releaseAll(reason: Reason, stakes: Stakes) void {
         const c = conn_module.find(fd) orelse continue;
         const flags = sys.call(.fcntl, .{ fd, sys.F_GETFD, 0 });
         if (flags < 0 or flags & sys.FD_CLOEXEC != 0) continue;
-        releaseFor(c, reason, stakes);
+        hold(c, reason, stakes);
     }
 }
 
+/// For good: the kernel carries it from here on.
 pub fn release(c: *Conn, reason: Reason) void {
-    releaseFor(c, reason, .must);
-}
-
-fn releaseFor(c: *Conn, reason: Reason, stakes: Stakes) void {
     switch (c.stateOf()) {
-        .undecided => conn_module.makePlain(c, reason),
-        .attached => {
-            if (c.role == .client and arena_module.withdraw(c)) {
-                interest.detach(c, false);
-                arena_module.unbind(c);
-                return conn_module.makePlain(c, reason);
-            }
-            const sent = releaseTx(c, reason);
-            if (!releaseRx(c, stakes) or !sent) {
-                if (stakes == .must) return giveUp(c);
-            }
-            c.setReason(reason);
-        },
-        else => {},
+        .undecided => return conn_module.makePlain(c, reason),
+        .attached => {},
+        else => return,
     }
+    if (c.role == .client and arena_module.withdraw(c)) {
+        interest.detach(c, false);
+        arena_module.unbind(c);
+        return conn_module.makePlain(c, reason);
+    }
+    const sent = leaveTx(c, reason, conn_module.flag_stay);
+    if (!releaseRx(c, .must) or !sent) return giveUp(c);
+    c.setReason(reason);
 }
 
-fn releaseTx(c: *Conn, reason: Reason) bool {
+/// As long as another program holds it, which is found out at later data calls.
+pub fn hold(c: *Conn, reason: Reason, stakes: Stakes) void {
+    switch (c.stateOf()) {
+        .undecided, .attached => {},
+        else => return,
+    }
+    const forever = c.end.tx.flags & conn_module.flag_stay != 0 and !c.isHeld();
+    const flags = if (forever) conn_module.flag_stay else conn_module.flag_stay | conn_module.flag_held;
+    const sent = leaveTx(c, reason, flags);
+    const attached = c.isAttached();
+    const received = !attached or releaseRx(c, stakes);
+    if (!(sent and received) and stakes == .must) return giveUp(c);
+    c.setReason(reason);
+    c.hold_look_ns = constants.hold_look_ns_min;
+    c.hold_look_at = clock.ticks() + clock.fromNs(c.hold_look_ns);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Coming back
+
+/// At a data call of a held connection: the hold ends when nobody outside the library's tables has
+/// the socket any more. Seldom asked, more and more seldom.
+pub noinline fn considerLift(c: *Conn) void {
+    const now = clock.ticks();
+    if (now < c.hold_look_at) return;
+    c.hold_look_ns = @max(constants.hold_look_ns_min, @min(2 * c.hold_look_ns, constants.hold_look_ns_max));
+    c.hold_look_at = now + clock.fromNs(c.hold_look_ns);
+    const holds = @atomicLoad(u64, &c.end.holds, .acquire);
+    if (!outsiders.nobody(c, .{ .since = c.end.held_since_ns })) return;
+    lift(c, holds);
+}
+
+/// `holds`: as it was before the look. A hold that another thread began meanwhile stands.
+fn lift(c: *Conn, holds: u64) void {
+    const tx = c.lockTx() orelse return;
+    defer c.unlockTx(tx);
+    if (c.end.holds != holds or !c.isHeld()) return;
+    if (c.isAttached()) {
+        const rx = c.lockRx() orelse return;
+        defer c.unlockRx(rx);
+        var r = c.receiver();
+        if (!r.recallLift()) return;
+    }
+    c.end.tx.flags &= ~(conn_module.flag_stay | conn_module.flag_held);
+    c.setReason(if (c.isAttached()) .none else .undecided);
+    c.next_attempt = c.calls +% 1;
+    log.debug("fd {d}: no other program holds it any more", .{c.fd});
+}
+
+// ---------------------------------------------------------------------------------------------
+// Leaving
+
+/// Sets `flags`, and moves sending to TCP. False: the kernel did not take all in time.
+fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
     const deadline = sys.nowNs() + constants.recall_timeout_ns;
     while (true) {
         {
             const held = c.lockTx() orelse return false;
             defer c.unlockTx(held);
-            c.end.tx.flags |= conn_module.flag_stay;
+            note(c, flags);
+            if (!c.isAttached()) return true;
             var s = c.sender();
             if (!s.inRing()) return true;
             stream.leave(c, &s, reason);
@@ -86,6 +158,19 @@ fn releaseTx(c: *Conn, reason: Reason) bool {
         var p = [_]sys.PollFd{.{ .fd = c.fd, .events = sys.POLLOUT }};
         _ = sys.poll(&p, 1_000_000, null);
     }
+}
+
+/// Holds the send lock.
+fn note(c: *Conn, flags: u32) void {
+    const end = c.end;
+    if (flags & conn_module.flag_held == 0) {
+        end.tx.flags &= ~conn_module.flag_held;
+    } else {
+        // The first program of several decides from when on one of them can have been started.
+        if (!c.isHeld()) end.held_since_ns = outsiders.nowBootNs();
+        @atomicStore(u64, &end.holds, end.holds +% 1, .release);
+    }
+    end.tx.flags |= flags;
 }
 
 /// True: the kernel carries what comes from here on. False: the peer did not re-send in time.

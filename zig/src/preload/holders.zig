@@ -3,7 +3,9 @@
 //! forked child that held it has closed it or is dead.
 //!
 //! A place of the list is 0, a process id, or a reservation: before fork the parent puts its thread's
-//! number there for the child that does not exist yet, which replaces it by its own. `leave` is the
+//! number there for the child that does not exist yet, which replaces it by its own. A process that
+//! executes another program marks its place: the new program does not use the block, but whether
+//! there will be one is known only to the kernel. `leave` is the
 //! last thing that a process does to a block: who is not on the list does not touch it.
 
 const std = @import("std");
@@ -13,6 +15,8 @@ const sys = @import("sys.zig");
 const End = layout.End;
 
 const reserved_bit: u32 = 1 << 31;
+/// The process executes another program.
+const leaving_bit: u32 = 1 << 30;
 
 /// A fresh block's first holder.
 pub fn begin(end: *End, pid: u32) void {
@@ -25,7 +29,7 @@ pub fn reserve(end: *End, tid: u32) void {
     for (&end.holder_pids) |*place| if (isDead(@atomicLoad(u32, place, .acquire))) {
         return @atomicStore(u32, place, reserved_bit | tid, .release);
     };
-    @atomicStore(u32, &end.holders_crowded, 1, .release);
+    setCrowded(end);
 }
 
 /// After fork, in the child, and in the parent when it is told the child's number.
@@ -40,6 +44,33 @@ pub fn cancel(end: *End, tid: u32) bool {
 
 pub fn contains(end: *End, pid: u32) bool {
     for (&end.holder_pids) |*place| if (@atomicLoad(u32, place, .acquire) == pid) return true;
+    return false;
+}
+
+/// Before exec.
+pub fn setLeaving(end: *End, pid: u32) void {
+    _ = replace(end, pid, leaving_bit | pid);
+}
+
+/// exec has failed.
+pub fn stay(end: *End, pid: u32) void {
+    _ = replace(end, leaving_bit | pid, pid);
+}
+
+/// A process that is not on the list, or cannot be found by its number, holds the block.
+pub fn setCrowded(end: *End) void {
+    @atomicStore(u32, &end.holders_crowded, 1, .release);
+}
+
+/// Another process than this one may use the block.
+pub fn othersLive(end: *End, self: u32) bool {
+    if (@atomicLoad(u32, &end.holders_crowded, .acquire) != 0) return true;
+    for (&end.holder_pids) |*place| {
+        const holder = @atomicLoad(u32, place, .acquire);
+        if (holder == 0 or holder == self) continue;
+        if (holder & reserved_bit == 0 and holder & leaving_bit != 0) continue;
+        if (!isDead(holder)) return true;
+    }
     return false;
 }
 
@@ -62,7 +93,7 @@ pub fn gone(end: *End, look: enum { list_only, processes_too }) bool {
 /// A process that has ended and been reaped. A reservation is for one that may be about to start.
 fn isDead(holder: u32) bool {
     if (holder == 0 or holder & reserved_bit != 0) return false;
-    return sys.call(.kill, .{ holder, 0 }) == sys.neg(.SRCH);
+    return sys.call(.kill, .{ holder & ~leaving_bit, 0 }) == sys.neg(.SRCH);
 }
 
 fn replace(end: *End, from: u32, to: u32) bool {
@@ -95,6 +126,22 @@ test "a dead holder does not keep a block, a living one does" {
     reserve(&end, 5);
     claim(&end, 5, @intCast(sys.call(.getpid, .{})));
     try std.testing.expect(!gone(&end, .processes_too));
+}
+
+test "a process that executes another program is no user any more, unless that fails" {
+    var end = std.mem.zeroes(End);
+    const living: u32 = @intCast(sys.call(.getpid, .{}));
+    begin(&end, 100);
+    reserve(&end, 100);
+    try std.testing.expect(othersLive(&end, 100)); // the child is about to start
+    claim(&end, 100, living);
+    try std.testing.expect(othersLive(&end, 100));
+    setLeaving(&end, living);
+    try std.testing.expect(!othersLive(&end, 100));
+    leave(&end, 100);
+    try std.testing.expect(!gone(&end, .processes_too)); // it may come back
+    stay(&end, living);
+    try std.testing.expect(othersLive(&end, 100));
 }
 
 test "a fork that failed leaves no holder" {

@@ -16,6 +16,7 @@ const arena_module = @import("arena.zig");
 const control = @import("control.zig");
 const diag = @import("diag.zig");
 const ends = @import("ends.zig");
+const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const links = @import("links.zig");
 const log = @import("log.zig");
@@ -42,6 +43,10 @@ noinline fn stepSlow(c: *Conn) void {
 
 fn attempt(c: *Conn) void {
     control.poll();
+    if (c.isHeld()) {
+        foreign.considerLift(c);
+        if (c.isHeld()) return;
+    }
     if (c.shared and conn_module.otherHolderLives(c)) return c.setReason(.shared_by_fork);
     switch (c.role) {
         .client => clientStep(c),

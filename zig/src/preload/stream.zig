@@ -10,6 +10,7 @@ const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
+const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
@@ -228,7 +229,14 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     return @intCast(total);
 }
 
-noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, held: @import("lock.zig").Held) isize {
+noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, taken: @import("lock.zig").Held) isize {
+    var held = taken;
+    if (c.isHeld()) {
+        c.unlockRx(held);
+        foreign.considerLift(c);
+        held = c.lockRx() orelse return sys.neg(.AGAIN);
+        if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
+    }
     defer c.unlockRx(held);
     if (b.remaining == 0) return 0;
     var r = c.receiver();
@@ -506,7 +514,14 @@ fn outOfMemory(c: *Conn) isize {
 
 /// Everything but "in the ring and nothing special": entering, leaving, the kernel. Takes over the
 /// lock.
-noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, held: @import("lock.zig").Held, now: u64) isize {
+noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig").Held, now: u64) isize {
+    var held = taken;
+    if (c.isHeld()) {
+        c.unlockTx(held);
+        foreign.considerLift(c);
+        held = c.lockTx() orelse return sys.neg(.AGAIN);
+        if (!c.isAttached()) return closedMeanwhile(c, held, .tx);
+    }
     defer c.unlockTx(held);
     var s = c.sender();
     if (c.shutWrite()) return kernelSend(c, b, flags);
@@ -552,7 +567,11 @@ fn enter(c: *Conn, s: *conn_module.Sender) bool {
     if (c.shutWrite() or !negotiate.adoptionSeen(c)) return false;
     if (!s.enter(c.kernel())) return false;
     ends.count("moves_to_ring");
-    if (c.end.reason == @intFromEnum(Reason.ring_full)) c.setReason(.none);
+    // What made it leave is over: the ring is free, or the peer has taken its recall back.
+    switch (@as(Reason, @enumFromInt(c.end.reason))) {
+        .ring_full, .fd_passed => c.setReason(.none),
+        else => {},
+    }
     interest.carrierChanged(c);
     return true;
 }

@@ -1,7 +1,8 @@
 //! Scenario M2: the receiver leaves the ring for good, because a program without the library takes
 //! its place, while the sender is busy, asleep, idle for ever in user code, or dies. The new program
 //! reads the kernel only: nothing may be left in the ring for it. When the sender does not answer in
-//! time the receiver takes its recall back and stays a reader of the ring.
+//! time the receiver takes its recall back and stays a reader of the ring. In the "lift" scenarios the
+//! new program ends while the connection goes on: the receiver reads with the library again.
 
 const machine = @import("machine.zig");
 const explorer = @import("explorer.zig");
@@ -25,7 +26,7 @@ const receiver_process: u8 = 1;
 const receiver_bell = 0;
 const sender_bell = 1;
 
-const Phase = enum(u8) { library, recalling, taking_back, plain };
+const Phase = enum(u8) { library, recalling, taking_back, plain, lifting };
 
 const World = extern struct {
     direction: layout.Direction,
@@ -41,16 +42,22 @@ const World = extern struct {
     receiver_epoch: u32,
     phase: Phase,
     may_leave: bool,
+    may_lift: bool,
     killed: bool,
     sender_done: bool,
     receiver_done: bool,
 };
 
-pub fn scenario(comptime name: []const u8, comptime order: machine.MemoryOrder) explorer.Scenario {
+const Other = enum { stays, ends };
+
+pub fn scenario(comptime name: []const u8, comptime order: machine.MemoryOrder, comptime other: Other) explorer.Scenario {
     return .{
         .name = name,
         .order = order,
-        .setUp = &setUp,
+        .setUp = switch (other) {
+            .stays => &setUp,
+            .ends => &setUpLift,
+        },
         .events = &possibleKills,
         .apply = &kill,
         .eventName = &killName,
@@ -72,6 +79,11 @@ fn setUp() void {
     w.rx.carrier = @backingInt(layout.Carrier.ring);
     machine.spawn("sender", sender_process, &senderStep);
     machine.spawn("receiver", receiver_process, &receiverStep);
+}
+
+fn setUpLift() void {
+    setUp();
+    world().may_lift = true;
 }
 
 fn world() *World {
@@ -96,6 +108,8 @@ fn senderStep() machine.Next {
     } else if (s.inRing()) {
         const free = s.space(1) orelse return corrupt();
         if (free == 0) sleepForSpace(w, &s) else sendByRing(w, &s, free);
+    } else if (w.phase == .library and !w.may_leave and s.enter(&w.kernel)) {
+        return .again; // only the lift lets it
     } else {
         machine.wait("sleep until tcp takes bytes", &isWritable, 0);
         if (w.kernel.trySend(&.{@intCast(w.sent)}, 1) == null) return senderEnd(w);
@@ -178,7 +192,18 @@ fn receiverStep() machine.Next {
             }
         },
         .taking_back => return takeBack(w, &r),
-        .plain => return receivePlain(w),
+        .plain => {
+            if (w.may_lift and machine.choose("the plain program ends", 2) == 1) {
+                w.may_lift = false;
+                w.phase = .lifting;
+                return .again;
+            }
+            return receivePlain(w);
+        },
+        .lifting => {
+            if (!r.recallLift()) return receive(w, &r);
+            w.phase = .library;
+        },
     }
     return .again;
 }
