@@ -39,7 +39,7 @@ export const structs = {
       ring_bytes: { offset: 24, type: "u64" },
       offers: { offset: 64, type: "u64" },
       next_link: { offset: 128, type: "array", of: "u64", count: 2 },
-      fork_links: { offset: 192, type: "array", of: "[240]u64", count: 2 },
+      fork_links: { offset: 192, type: "array", of: "u64", count: 480 },
     },
   },
   RegistryHeader: {

@@ -38,6 +38,7 @@ pub const Case = struct {
 
 const topics = .{
     .cancel = @import("cases/cancel.zig"),
+    .epoll = @import("cases/epoll.zig"),
     .stream = @import("cases/stream.zig"),
     .message = @import("cases/message.zig"),
     .connect = @import("cases/connect.zig"),

@@ -66,9 +66,9 @@ pub const ArenaHeader = extern struct {
     /// Where forked children of either side (client, server) start to look for a free link number.
     next_link: [2]u64 align(64),
     pad2: [6]u64,
-    /// Bit n: link number `monitor_links_max + n` of that side is taken. Set by the forked child that
-    /// takes it, cleared by the other side when that child has gone.
-    fork_links: [2][constants.fork_links_max / 64]u64 align(64),
+    /// One half a side; bit n of it: link number `monitor_links_max + n` is taken. Set by the forked
+    /// child that takes it, cleared by the other side when that child has gone.
+    fork_links: [2 * constants.fork_links_max / 64]u64 align(64),
 };
 
 /// One direction of a connection. Each group of words has a cache line of its own; "written by"

@@ -61,6 +61,9 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
 /// No connection, or none yet.
 fn controlUntracked(e: *epoll.Epoll, epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) c_int {
     const result = real.get("epoll_ctl", @TypeOf(epoll_ctl))(epfd, op, fd, event);
+    if (result == 0 and op != sys.EPOLL_CTL_DEL) if (user.load(EpollEvent, event.?)) |given| {
+        epoll.noteUnknown(e, given.data);
+    };
     if (result != 0 or control.disabled or early.changed(e, op, fd, event)) return result;
     const c = conn_module.acquire(fd) orelse return result;
     defer conn_module.done(c);

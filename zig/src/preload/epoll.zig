@@ -96,6 +96,7 @@ pub const Epoll = struct {
     registrations: ?*Registration,
     stranded_count: u32,
     oneshot_count: u32,
+    exclusive_count: u32,
     waiter: ?*waiters.Waiter,
     rows: ?*readiness.RowUse,
     hot: [hot_max]*Registration,
@@ -113,7 +114,14 @@ pub const Epoll = struct {
     /// application is not in a wait, so that its doorbells make it readable.
     nested: bool,
     parked: bool,
+    /// What the last scan reported last.
+    last_reported: ?*Registration,
+    /// Data, by hash, with which descriptors that are no tracked connections were registered. A bit
+    /// says that the kernel is to be asked, nothing more.
+    unknown_data: [unknown_bits / 64]u64,
 };
+
+const unknown_bits = 1024;
 
 var pool: Pool(Epoll, 16) = .{};
 
@@ -243,17 +251,18 @@ fn look(w: Wait) isize {
     interest.synchronise(e);
     const more = kernelWait(w, w.events[n..], 0);
     if (more < 0) return if (n > 0) @intCast(n) else more;
-    const total = merge(w.events, n, @intCast(more));
+    const total = merge(e, w.events, n, @intCast(more));
     // Room was made for a kernel event in vain: fill it again.
     return @intCast(if (total == 0) readiness.scan(e, w.events) else total);
 }
 
-/// A connection with both ring and kernel events is reported once.
-fn merge(events: []sys.EpollEvent, ring: usize, kernel: usize) usize {
+/// A connection with both ring and kernel events is reported once; two registrations with the same
+/// data are two events.
+fn merge(e: *Epoll, events: []sys.EpollEvent, ring: usize, kernel: usize) usize {
     var total = ring;
     for (events[ring..][0..kernel]) |event| {
         for (events[0..ring]) |*mine| {
-            if (mine.data == event.data) {
+            if (mine.data == event.data and !interest.isSharedData(e, event.data)) {
                 mine.events |= event.events;
                 break;
             }
@@ -263,6 +272,84 @@ fn merge(events: []sys.EpollEvent, ring: usize, kernel: usize) usize {
         }
     }
     return total;
+}
+
+/// A descriptor that is no tracked connection has been registered.
+pub fn noteUnknown(e: *Epoll, data: u64) void {
+    const n = unknownBit(data);
+    _ = @atomicRmw(u64, &e.unknown_data[n / 64], .Or, @as(u64, 1) << @truncate(n), .monotonic);
+}
+
+pub fn mayBeUnknown(e: *const Epoll, data: u64) bool {
+    const n = unknownBit(data);
+    return @atomicLoad(u64, &e.unknown_data[n / 64], .monotonic) >> @truncate(n) & 1 != 0;
+}
+
+fn unknownBit(value: u64) usize {
+    return (value ^ value >> 10 ^ value >> 23) % unknown_bits;
+}
+
+/// One line of what the kernel says about an instance.
+pub const Known = struct { fd: i32, events: u32, data: u64 };
+
+/// The kernel's registrations, from /proc: exact and slow.
+pub const KnownList = struct {
+    fd: isize,
+    buffer: [4096]u8 = undefined,
+    len: usize = 0,
+    at: usize = 0,
+
+    pub fn open(e: *const Epoll) KnownList {
+        var path: [40]u8 = undefined;
+        const name = std.fmt.bufPrintSentinel(&path, "/proc/self/fdinfo/{d}", .{e.fd}, 0) catch return .{ .fd = -1 };
+        const at_cwd: isize = -100;
+        return .{ .fd = sys.call(.openat, .{ at_cwd, name.ptr, sys.SOCK_CLOEXEC }) };
+    }
+
+    pub fn close(list: *KnownList) void {
+        if (list.fd >= 0) _ = sys.call(.close, .{list.fd});
+    }
+
+    pub fn next(list: *KnownList) ?Known {
+        while (list.line()) |text| if (parseKnown(text)) |known| return known;
+        return null;
+    }
+
+    fn line(list: *KnownList) ?[]const u8 {
+        while (true) {
+            const rest = list.buffer[list.at..list.len];
+            if (std.mem.findScalar(u8, rest, '\n')) |end| {
+                list.at += end + 1;
+                return rest[0..end];
+            }
+            std.mem.copyForwards(u8, list.buffer[0..rest.len], rest);
+            list.at = 0;
+            list.len = rest.len;
+            if (list.fd < 0) return null;
+            const n = sys.call(.read, .{ list.fd, list.buffer[rest.len..].ptr, list.buffer.len - rest.len });
+            if (n <= 0) return null;
+            list.len += @intCast(n);
+        }
+    }
+};
+
+/// "tfd:        5 events:       19 data:                7  pos:0 ino:..."
+fn parseKnown(text: []const u8) ?Known {
+    var words = std.mem.tokenizeAny(u8, text, " \t");
+    if (!std.mem.eql(u8, words.next() orelse return null, "tfd:")) return null;
+    const fd = std.fmt.parseInt(i32, words.next() orelse return null, 10) catch return null;
+    if (!std.mem.eql(u8, words.next() orelse return null, "events:")) return null;
+    const events = std.fmt.parseInt(u32, words.next() orelse return null, 16) catch return null;
+    if (!std.mem.eql(u8, words.next() orelse return null, "data:")) return null;
+    const data = std.fmt.parseInt(u64, words.next() orelse return null, 16) catch return null;
+    return .{ .fd = fd, .events = events, .data = data };
+}
+
+test "a line of an epoll's fdinfo is understood, others are not" {
+    const text = "tfd:        5 events: 80000019 data: ffffffff00000007  pos:0 ino:1b3f sdev:9";
+    const known: Known = .{ .fd = 5, .events = 0x80000019, .data = 0xffffffff00000007 };
+    try std.testing.expectEqual(known, parseKnown(text));
+    try std.testing.expectEqual(null, parseKnown("flags:\t02"));
 }
 
 /// Real epoll_wait, minus our own descriptors: those are served. Events for the application.

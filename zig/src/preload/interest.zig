@@ -124,7 +124,7 @@ fn make(e: *Epoll, c: *Conn, fd: i32) ?*Registration {
 }
 
 fn set(r: *Registration, event: *const sys.EpollEvent) void {
-    countOneshot(r, event.events);
+    countKinds(r, event.events);
     r.wanted = true;
     r.events = event.events;
     r.data = event.data;
@@ -137,15 +137,20 @@ fn set(r: *Registration, event: *const sys.EpollEvent) void {
     if (r.joined) readiness.heat(r) else join(r);
 }
 
-fn countOneshot(r: *Registration, events: u32) void {
-    const was = r.wanted and r.events & sys.EPOLLONESHOT != 0;
-    const is = events & sys.EPOLLONESHOT != 0;
-    if (was and !is) r.epoll.oneshot_count -= 1;
-    if (!was and is) r.epoll.oneshot_count += 1;
+/// How many registrations are of the kinds that need care with the kernel's events.
+fn countKinds(r: *Registration, events: u32) void {
+    const before = if (r.wanted) r.events else 0;
+    countKind(&r.epoll.oneshot_count, before & sys.EPOLLONESHOT != 0, events & sys.EPOLLONESHOT != 0);
+    countKind(&r.epoll.exclusive_count, before & sys.EPOLLEXCLUSIVE != 0, events & sys.EPOLLEXCLUSIVE != 0);
+}
+
+fn countKind(count: *u32, was: bool, is: bool) void {
+    if (was and !is) count.* -= 1;
+    if (!was and is) count.* += 1;
 }
 
 fn delete(r: *Registration) void {
-    countOneshot(r, 0);
+    countKinds(r, 0);
     r.wanted = false;
     leave(r);
     if (r.in_kernel) markDirty(r) else if (!r.dirty) free(r);
@@ -181,8 +186,10 @@ pub fn kernelEvents(c: *Conn, wanted: u32) u32 {
     const events = wanted & ~sys.EPOLLONESHOT;
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (!in_ring or events & out_events == 0) return events;
-    // Whoever waits for space has to hear that the peer is going: then a send does not block.
-    return (events & ~out_events) | sys.EPOLLRDHUP;
+    // Whoever waits for space has to hear that the peer is going: then a send does not block. (The
+    // kernel takes few events with EXCLUSIVE; its end is IN as well.)
+    const going: u32 = if (events & sys.EPOLLEXCLUSIVE != 0) sys.EPOLLIN else sys.EPOLLRDHUP;
+    return (events & ~out_events) | going;
 }
 
 /// Kernel events of connections that wait for space: RDHUP means that a send will not block. What
@@ -191,7 +198,8 @@ pub fn translate(e: *Epoll, events: []sys.EpollEvent) usize {
     var kept: usize = 0;
     for (events) |event| {
         var told = event;
-        if (event.events & sys.EPOLLRDHUP != 0) told.events = translated(e, event);
+        const end_events = sys.EPOLLIN | sys.EPOLLRDHUP | sys.EPOLLHUP | sys.EPOLLERR;
+        if (event.events & end_events != 0) told.events = translated(e, event);
         if (told.events == 0) continue;
         events[kept] = told;
         kept += 1;
@@ -200,14 +208,36 @@ pub fn translate(e: *Epoll, events: []sys.EpollEvent) usize {
 }
 
 fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
+    const end = event.events & (sys.EPOLLRDHUP | sys.EPOLLHUP | sys.EPOLLERR) != 0;
+    if (!end and e.exclusive_count == 0) return event.events;
     var at = e.registrations;
     while (at) |r| : (at = r.next) {
-        if (!r.joined) continue;
-        if (r.data != event.data or r.kernel_events & out_events == r.events & out_events) continue;
-        const unasked = ~r.events & sys.EPOLLRDHUP;
-        return (event.events & ~unasked) | (r.events & out_events);
+        if (!r.joined or r.data != event.data) continue;
+        if (end) r.conn.kernel_speaks = true;
+        if (r.kernel_events & out_events == r.events & out_events) continue;
+        const going = r.kernel_events & ~r.events & (sys.EPOLLIN | sys.EPOLLRDHUP);
+        if (event.events & going == 0 and !end) continue;
+        return (event.events & ~going) | (r.events & out_events);
     }
     return event.events;
+}
+
+/// More than one registration carries this data.
+pub fn isSharedData(e: *Epoll, data: u64) bool {
+    var count: u32 = 0;
+    var at = e.registrations;
+    while (at) |r| : (at = r.next) {
+        if (r.wanted and r.data == data) count += 1;
+        if (count > 1) return true;
+    }
+    if (!epoll.mayBeUnknown(e, data)) return false;
+    count = 0;
+    var list: epoll.KnownList = .open(e);
+    defer list.close();
+    while (list.next()) |known| {
+        if (known.data == data) count += 1;
+    }
+    return count > 1;
 }
 
 fn markDirty(r: *Registration) void {
@@ -280,15 +310,17 @@ pub fn claimOneshot(e: *Epoll, events: []sys.EpollEvent) usize {
 }
 
 fn claim(e: *Epoll, data: u64) bool {
+    var fired = false;
     var at = e.registrations;
     while (at) |r| : (at = r.next) {
         if (r.data != data or !r.wanted or r.events & sys.EPOLLONESHOT == 0) continue;
-        if (r.joined and r.disabled) return false;
+        fired = r.joined and r.disabled;
+        if (fired) continue; // perhaps another one with the same data
         r.disabled = true;
         if (r.joined) markDirty(r);
         return true;
     }
-    return true;
+    return !fired;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -377,7 +409,7 @@ fn drop(r: *Registration, closing: bool) void {
     leave(r);
     // A copy of the descriptor elsewhere would keep a deleted registration alive in the kernel.
     if (!e.foreign and (!closing or (!r.wanted and r.in_kernel))) applyPlain(r);
-    countOneshot(r, 0);
+    countKinds(r, 0);
     free(r);
 }
 

@@ -248,8 +248,7 @@ fn takeNumber(a: *Arena) ?u16 {
     for (0..constants.fork_links_max) |step| {
         const n = (start +% step) % constants.fork_links_max;
         const bit = @as(u64, 1) << @truncate(n);
-        const word = &header.fork_links[a.side][n / 64];
-        if (@atomicRmw(u64, word, .Or, bit, .acq_rel) & bit == 0) {
+        if (@atomicRmw(u64, numberWord(a, a.side, n), .Or, bit, .acq_rel) & bit == 0) {
             return @intCast(constants.monitor_links_max + n);
         }
     }
@@ -261,7 +260,11 @@ fn freeNumber(a: *Arena, side: u1, link: u16) void {
     const n = link - constants.monitor_links_max;
     if (n >= constants.fork_links_max) return;
     const bit = @as(u64, 1) << @truncate(n);
-    _ = @atomicRmw(u64, &a.header().fork_links[side][n / 64], .And, ~bit, .acq_rel);
+    _ = @atomicRmw(u64, numberWord(a, side, n), .And, ~bit, .acq_rel);
+}
+
+fn numberWord(a: *Arena, side: u1, n: u64) *u64 {
+    return &a.header().fork_links[(side * @as(u64, constants.fork_links_max) + n) / 64];
 }
 
 fn replaceChannel(l: *PeerLink) !void {

@@ -353,9 +353,18 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
         return false;
     }
     r.idle_looks = 0;
-    events[n] = .{ .events = found, .data = r.data };
+    r.epoll.last_reported = r;
+    events[n] = .{ .events = if (r.conn.kernel_speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
+}
+
+/// The kernel has told of the peer's end: what it told once it tells always.
+fn endOf(r: *const Registration) u32 {
+    const asked = r.events & (in_events | sys.EPOLLRDHUP);
+    var p = [_]sys.PollFd{.{ .fd = r.conn.fd, .events = @bitCast(@as(u16, @truncate(asked))) }};
+    if (sys.poll(&p, 0, null) <= 0) return 0;
+    return @as(u16, @bitCast(p[0].revents)) & (asked | sys.EPOLLHUP | sys.EPOLLERR);
 }
 
 /// Every registration is looked at: in a forked child (rows and bits are the parent's), and while
@@ -393,15 +402,11 @@ fn takeBits(e: *Epoll) void {
 /// Makes room for one kernel event by taking back the last ring event; what it had marked as told
 /// is restored.
 pub fn giveBack(e: *Epoll, events: []sys.EpollEvent, n: usize) usize {
-    const last = events[n - 1];
-    for (e.hot[0..e.hot_count]) |r| {
-        if (r.data != last.data) continue;
-        if (r.events & sys.EPOLLONESHOT != 0) return n;
-        r.seen_head = r.conn.end.rx.position;
-        r.out_reported = false;
-        return n - 1;
-    }
-    return n;
+    const r = e.last_reported orelse return n;
+    if (r.data != events[n - 1].data or r.events & sys.EPOLLONESHOT != 0) return n;
+    r.seen_head = r.conn.end.rx.position;
+    r.out_reported = false;
+    return n - 1;
 }
 
 /// Might a scan find something? No side effects.
