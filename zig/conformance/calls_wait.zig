@@ -41,6 +41,8 @@ extern "c" fn timerfd_settime(fd: c_int, flags: c_int, new: *const [2]libc.times
 extern "c" fn signalfd(fd: c_int, mask: *const Mask, flags: c_int) c_int;
 extern "c" fn inotify_init1(flags: c_int) c_int;
 extern "c" fn inotify_add_watch(fd: c_int, path: [*:0]const u8, mask: u32) c_int;
+extern "c" fn getrlimit(resource: c_int, limits: *[2]u64) c_int;
+extern "c" fn setrlimit(resource: c_int, limits: *const [2]u64) c_int;
 extern "c" fn sigprocmask(how: c_int, set: ?*const Mask, old: ?*Mask) c_int;
 
 /// A sigset_t.
@@ -244,6 +246,16 @@ fn endSelected(t: *Side, asked: Asked, sets: *const [3]Set, n: c_int) void {
         }
     }
     t.end(" = {d}{s}", .{ n, w.buffered() });
+}
+
+/// Numbers up to here; skips nothing: where the limit is lower, the case fails.
+pub fn allowDescriptors(t: *Side, count: u64) void {
+    const RLIMIT_NOFILE = 7;
+    var limits: [2]u64 = undefined;
+    if (getrlimit(RLIMIT_NOFILE, &limits) != 0) t.fail("getrlimit", .{});
+    limits[0] = @max(limits[0], count);
+    limits[1] = @max(limits[1], count);
+    if (setrlimit(RLIMIT_NOFILE, &limits) != 0) t.fail("setrlimit to {d}", .{count});
 }
 
 // -- the kernel's descriptors ---------------------------------------------------------------------

@@ -205,10 +205,12 @@ fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_
 
 // -- select ----------------------------------------------------------------------------------------
 
-const FdSet = poll_module.FdSet;
+/// As long as the call's highest descriptor needs.
+const Bits = ?[*]poll_module.FdSet;
 
-pub fn select(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout: ?*sys.Timeval) callconv(.c) c_int {
-    var space: [1024]sys.PollFd = undefined;
+pub fn select(n: c_int, read: Bits, write: Bits, except: Bits, timeout: ?*sys.Timeval) callconv(.c) c_int {
+    var space: Space = .{};
+    defer space.free();
     const entries = selectEntries(n, read, write, except, &space) orelse
         return real.get("select", @TypeOf(select))(n, read, write, except, timeout);
     const ns = fromTimeval(timeout) catch |wrong| return failed(wrong);
@@ -223,25 +225,67 @@ pub fn select(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout:
     return result;
 }
 
-pub fn pselect(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
-    var space: [1024]sys.PollFd = undefined;
+pub fn pselect(n: c_int, read: Bits, write: Bits, except: Bits, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
+    var space: Space = .{};
+    defer space.free();
     const entries = selectEntries(n, read, write, except, &space) orelse
         return real.get("pselect", @TypeOf(pselect))(n, read, write, except, timeout, mask);
     const ns = fromTimespec(timeout) catch |wrong| return failed(wrong);
     return selectOurs(entries, read, write, except, ns, mask);
 }
 
-fn selectEntries(n: c_int, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, space: *[1024]sys.PollFd) ?[]sys.PollFd {
-    if (n <= 0 or n > 1024 or !fds.any_of_application) return null;
+/// Room for an entry a descriptor: on the stack, or, for enlarged sets, mapped.
+const Space = struct {
+    small: [1024]sys.PollFd = undefined,
+    mapped: ?[*]align(4096) u8 = null,
+    bytes: usize = 0,
+
+    fn room(space: *Space, n: usize) ?[]sys.PollFd {
+        if (n <= space.small.len) return &space.small;
+        space.bytes = n * @sizeOf(sys.PollFd);
+        space.mapped = sys.mapPrivate(space.bytes) orelse return null;
+        const entries: [*]sys.PollFd = @ptrCast(space.mapped.?);
+        return entries[0..n];
+    }
+
+    fn free(space: *Space) void {
+        if (space.mapped) |memory| sys.unmap(memory, space.bytes);
+    }
+};
+
+fn selectEntries(n: c_int, read: Bits, write: Bits, except: Bits, space: *Space) ?[]sys.PollFd {
+    if (n <= 0 or !fds.any_of_application) return null;
     faults.install();
-    const words = (@as(usize, @intCast(n)) + 63) / 64;
-    for ([_]?*FdSet{ read, write, except }) |maybe| if (maybe) |set| {
+    var count: usize = @intCast(n);
+    // The kernel reads no further than its own table of descriptors: programs pass their limit for
+    // `n` beside sets of 1024 bits.
+    if (count > 1024) count = @min(count, tableSize() orelse return null);
+    const words = (count + 63) / 64;
+    for ([_]Bits{ read, write, except }) |maybe| if (maybe) |set| {
         if (!user.isWritable(std.mem.sliceAsBytes(set[0..words]))) return null; // EFAULT, says the kernel
     };
-    return poll_module.fromSets(@intCast(n), read, write, except, space);
+    const entries = space.room(count) orelse return null;
+    return poll_module.fromSets(count, read, write, except, entries);
 }
 
-fn selectOurs(entries: []sys.PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet, ns: ?u64, mask: ?*const anyopaque) c_int {
+/// Places in the kernel's table of this process's descriptors.
+fn tableSize() ?usize {
+    const at_cwd: isize = -100;
+    const fd = sys.call(.openat, .{ at_cwd, "/proc/self/status", sys.SOCK_CLOEXEC });
+    if (fd < 0) return null;
+    defer _ = sys.call(.close, .{fd});
+    var buffer: [1024]u8 = undefined;
+    const n = sys.call(.read, .{ fd, &buffer, buffer.len });
+    if (n <= 0) return null;
+    var lines = std.mem.tokenizeScalar(u8, buffer[0..@intCast(n)], '\n');
+    while (lines.next()) |line| {
+        if (!std.mem.startsWith(u8, line, "FDSize:")) continue;
+        return std.fmt.parseInt(usize, std.mem.trim(u8, line[7..], " \t"), 10) catch null;
+    }
+    return null;
+}
+
+fn selectOurs(entries: []sys.PollFd, read: Bits, write: Bits, except: Bits, ns: ?u64, mask: ?*const anyopaque) c_int {
     const result = pollOurs(entries, ns, mask);
     if (result < 0) return result;
     return @intCast(sys.ret(poll_module.toSets(entries, read, write, except)));

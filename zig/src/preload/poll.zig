@@ -344,12 +344,14 @@ fn disarmEntry(a: *Armed) void {
 // ---------------------------------------------------------------------------------------------
 // select
 
-pub const FdSet = [1024 / 64]u64;
+/// As long as the call's highest descriptor needs: programs enlarge their sets.
+pub const FdSet = u64;
+const Bits = ?[*]FdSet;
 
 /// select's sets as poll entries; the number, or null when it is the kernel's alone.
-pub fn fromSets(n: usize, read: ?*const FdSet, write: ?*const FdSet, except: ?*const FdSet, into: []PollFd) ?[]PollFd {
+pub fn fromSets(n: usize, read: Bits, write: Bits, except: Bits, into: []PollFd) ?[]PollFd {
     var count: usize = 0;
-    for (0..@min(n, 1024)) |fd| {
+    for (0..n) |fd| {
         var events: i16 = 0;
         if (isSet(read, fd)) events |= sys.POLLIN;
         if (isSet(write, fd)) events |= sys.POLLOUT;
@@ -363,9 +365,9 @@ pub fn fromSets(n: usize, read: ?*const FdSet, write: ?*const FdSet, except: ?*c
 }
 
 /// Back into the sets; the number of bits, or -EBADF.
-pub fn toSets(entries: []const PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*FdSet) isize {
+pub fn toSets(entries: []const PollFd, read: Bits, write: Bits, except: Bits) isize {
     for (entries) |p| if (p.revents & sys.POLLNVAL != 0) return sys.neg(.BADF);
-    for ([_]?*FdSet{ read, write, except }) |maybe| if (maybe) |set| {
+    for ([_]Bits{ read, write, except }) |maybe| if (maybe) |set| {
         const limit = if (entries.len == 0) 0 else @as(usize, @intCast(entries[entries.len - 1].fd)) / 64 + 1;
         @memset(set[0..limit], 0);
     };
@@ -380,12 +382,12 @@ pub fn toSets(entries: []const PollFd, read: ?*FdSet, write: ?*FdSet, except: ?*
     return bits;
 }
 
-fn isSet(set: ?*const FdSet, fd: usize) bool {
+fn isSet(set: Bits, fd: usize) bool {
     const bits = set orelse return false;
     return bits[fd / 64] >> @truncate(fd) & 1 != 0;
 }
 
-fn put(set: ?*FdSet, fd: i32) isize {
+fn put(set: Bits, fd: i32) isize {
     const bits = set orelse return 0;
     const at: usize = @intCast(fd);
     bits[at / 64] |= @as(u64, 1) << @truncate(at);
