@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 1732041625553311969n;
+export const layoutHash = 18022102486411162965n;
 
 export const structs = {
   Endpoint: {
