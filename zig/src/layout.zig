@@ -59,7 +59,11 @@ pub const ArenaHeader = extern struct {
     slot_count: u32,
     arena_id: u64,
     ring_bytes: u64,
-    pad0: [4]u64,
+    /// Two random numbers: part of the names by which forked children are found, and what their
+    /// messages must hold (preload/rendezvous.zig).
+    public_name: u64,
+    secret: u64,
+    pad0: [2]u64,
     /// Bumped by the client after each OFFERED store: servers with undecided connections compare.
     offers: u64 align(64),
     pad1: [7]u64,

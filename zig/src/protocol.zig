@@ -174,12 +174,15 @@ pub const Doorbell = extern struct {
     waiter: u32,
 };
 
-/// Over a channel inherited by fork: "I am a further process on my side". SCM_RIGHTS = channel.
+/// Over a channel inherited by fork, or to a forked child's name: "I am a further process on my
+/// side". SCM_RIGHTS = channel.
 pub const NewLink = extern struct {
     header: Header,
     arena_id: u64,
     link: u32,
     pid: u32,
+    /// The arena's: a name can be written to by anybody.
+    secret: u64,
 };
 
 /// Over a channel, when a doorbell is not at hand: "pass this on to your waiter".
@@ -204,6 +207,6 @@ comptime {
     assert(@sizeOf(BorrowDiag) == 16);
     assert(@sizeOf(Diag) == 16);
     assert(@sizeOf(Doorbell) == 32);
-    assert(@sizeOf(NewLink) == 32);
+    assert(@sizeOf(NewLink) == 40);
     assert(@sizeOf(Wake) == 32);
 }

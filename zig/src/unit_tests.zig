@@ -24,6 +24,7 @@ test {
     _ = @import("preload/lock.zig");
     _ = @import("preload/packet.zig");
     _ = @import("preload/pool.zig");
+    _ = @import("preload/rendezvous.zig");
     _ = @import("preload/signals.zig");
     _ = @import("preload/spin.zig");
     _ = @import("preload/stream.zig");

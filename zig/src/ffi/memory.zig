@@ -59,6 +59,14 @@ pub fn createArena(slot_count: u32, arena_id: u64) Status {
     header.slot_count = slot_count;
     header.arena_id = arena_id;
     header.ring_bytes = constants.ring_bytes;
+    var random: [2]u64 = undefined;
+    const got = status.of(linux.getrandom(@ptrCast(&random), @sizeOf(@TypeOf(random)), 0));
+    if (got != @sizeOf(@TypeOf(random))) {
+        _ = linux.close(fd);
+        return if (status.failed(got)) got else status.failure(.IO);
+    }
+    header.public_name = random[0];
+    header.secret = random[1];
     const written = status.of(linux.pwrite(fd, @ptrCast(&header), @sizeOf(layout.ArenaHeader), 0));
     if (written != @sizeOf(layout.ArenaHeader)) {
         _ = linux.close(fd);

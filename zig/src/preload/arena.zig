@@ -36,6 +36,8 @@ pub const Arena = struct {
     /// Somebody of the other side could not be told about this process: it cannot ring us, so sleeps
     /// are bounded.
     unannounced: bool = false,
+    /// A forked child's name (rendezvous.zig); -1: none.
+    rendezvous: i32 = -1,
     /// Mapped before a fork: our copy of the parent's channel is for sending one message only.
     peer_pid: u32,
     peer_uid: u32,

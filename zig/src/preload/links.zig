@@ -6,12 +6,14 @@
 //! block). Nobody waits for a doorbell to arrive: a sleeper sends it over the channel before it
 //! announces itself in shared memory, so a publisher that meets an unknown waiter finds the message
 //! in its channel. If it still is not there, WAKE goes over the channel itself, which every sleeper
-//! polls (through `control_epoll`): so no wake-up depends on this table being complete.
+//! polls (through `control_epoll`): so no wake-up depends on this table being complete. Processes that
+//! were both forked find each other by name (rendezvous.zig).
 
 const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const protocol = @import("../protocol.zig");
+const rendezvous = @import("rendezvous.zig");
 const arena_module = @import("arena.zig");
 const control = @import("control.zig");
 const log = @import("log.zig");
@@ -114,6 +116,7 @@ pub fn drain(only: ?*Arena) void {
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
         if (only != null and only != a) continue;
+        rendezvous.drain(a);
         var link = a.links;
         while (link) |l| : (link = l.next) drainLink(l);
     }
@@ -133,9 +136,12 @@ fn forgetDead() void {
                 place = &l.next;
                 continue;
             }
-            bellsForget(a.index, l.link);
-            freeNumber(a, a.side ^ 1, l.link);
             @atomicStore(?*PeerLink, place, l.next, .release);
+            // Two who met each other at the same time share two channels.
+            if (!isKnown(a, l.link)) {
+                bellsForget(a.index, l.link);
+                freeNumber(a, a.side ^ 1, l.link);
+            }
             pool.give(l);
             dead_forked -= 1;
         }
@@ -206,6 +212,7 @@ pub fn forgetArena(a: *Arena) void {
         pool.give(l);
     }
     a.links = null;
+    rendezvous.close(a);
     bellsForget(a.index, null);
     waiters.forgetArena(a);
 }
@@ -226,6 +233,8 @@ pub fn announceChild(a: *Arena) void {
         return;
     };
     a.my_link = number;
+    // Without a name only those can ring that hear of us over a channel, and one may be missing.
+    if (!rendezvous.open(a, number)) a.unannounced = true;
     var told: u32 = 0;
     var at = a.links;
     while (at) |l| : (at = l.next) {
@@ -237,7 +246,7 @@ pub fn announceChild(a: *Arena) void {
         };
         told += 1;
     }
-    if (told == 0) freeNumber(a, a.side, number);
+    if (told == 0 and a.rendezvous < 0) freeNumber(a, a.side, number);
 }
 
 /// A link number of our side that no living child has; null: there are too many children. The peer
@@ -271,19 +280,23 @@ fn replaceChannel(l: *PeerLink) !void {
     var pair: [2]i32 = undefined;
     const kind = sys.SOCK_SEQPACKET | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
     if (sys.call(.socketpair, .{ sys.AF_UNIX, kind, 0, &pair }) < 0) return error.NoDescriptors;
-    const message: protocol.NewLink = .{
-        .header = undefined,
-        .arena_id = l.arena.id,
-        .link = l.arena.my_link,
-        .pid = @intCast(sys.call(.getpid, .{})),
-    };
-    const sent = packet.send(l.channel, .new_link, message, &.{pair[1]});
+    const sent = packet.send(l.channel, .new_link, introduction(l.arena), &.{pair[1]});
     sys.close(pair[1]);
     sys.close(l.channel);
     l.channel = sys.ownFd(pair[0]) orelse pair[0];
     if (sent == sys.neg(.AGAIN)) return error.ChannelFull;
     if (sent < 0) return error.PeerGone;
     watch(l.channel, @intFromPtr(l));
+}
+
+pub fn introduction(a: *Arena) protocol.NewLink {
+    return .{
+        .header = undefined, // packet.send fills it in
+        .arena_id = a.id,
+        .link = a.my_link,
+        .pid = @intCast(sys.call(.getpid, .{})),
+        .secret = a.header().secret,
+    };
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -346,13 +359,18 @@ pub fn ring(a: *Arena, link: u16, waiter: u16) void {
     if (a.side == 0 and !isKnown(a, link)) control.process();
     const guard = mutex.lock();
     // A signal handler over this very code: the table may be half changed, the channel is not.
-    if (!guard.ok()) return wakeOverChannel(a, link, waiter);
+    if (!guard.ok()) {
+        _ = wakeOverChannel(a, link, waiter);
+        return;
+    }
     defer guard.unlock();
     const key = bellKey(a.index, link, waiter);
     if (ringEntry(bellPlace(key))) return;
     drain(a);
     if (ringEntry(bellPlace(key))) return;
-    wakeOverChannel(a, link, waiter);
+    if (wakeOverChannel(a, link, waiter)) return;
+    if (rendezvous.meet(a, link) and wakeOverChannel(a, link, waiter)) return;
+    log.debug("arena {d}: nobody to ring at link {d}", .{ a.id, link });
 }
 
 fn ringEntry(entry: *const BellEntry) bool {
@@ -362,7 +380,8 @@ fn ringEntry(entry: *const BellEntry) bool {
     return n == 1 or n == sys.neg(.AGAIN); // full: rung already
 }
 
-fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) void {
+/// False: there is no channel to a living process of that number.
+fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) bool {
     const message: protocol.Wake = .{
         .header = undefined,
         .arena_id = a.id,
@@ -372,10 +391,11 @@ fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) void {
     var at = a.links;
     while (at) |l| : (at = l.next) {
         if (l.dead or l.link != link) continue;
-        _ = packet.send(l.channel, .wake, message, &.{});
-        return;
+        const sent = packet.send(l.channel, .wake, message, &.{});
+        // Full: so much lies there unread that its reader is awake.
+        if (sent >= 0 or sent == sys.neg(.AGAIN)) return true;
     }
-    log.debug("arena {d}: nobody to ring at link {d}", .{ a.id, link });
+    return false;
 }
 
 /// After fork, in the child: peers' doorbells stay valid (we ring, they read); our own control
@@ -385,7 +405,10 @@ pub fn afterForkChild() void {
     if (control_epoll >= 0) sys.close(control_epoll);
     control_epoll = -1;
     var at = arena_module.first;
-    while (at) |a| : (at = a.next) a.needs_link = true;
+    while (at) |a| : (at = a.next) {
+        a.needs_link = true;
+        rendezvous.close(a);
+    }
 }
 
 /// One of our descriptors has another number, or (-1) is gone; the old number still names the same
@@ -397,6 +420,11 @@ pub fn ownFdMoved(old: i32, new: i32) void {
     if (control_epoll == old) @atomicStore(i32, &control_epoll, new, .release);
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
+        if (a.rendezvous == old) {
+            unwatch(old);
+            a.rendezvous = new;
+            if (new >= 0) watch(new, @intFromPtr(a)) else a.unannounced = true;
+        }
         var link = a.links;
         while (link) |l| : (link = l.next) {
             if (l.channel != old) continue;

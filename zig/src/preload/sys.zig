@@ -9,6 +9,7 @@ pub const E = linux.E;
 pub const SYS = linux.SYS;
 
 pub const SOCK_STREAM = 1;
+pub const SOCK_DGRAM = 2;
 pub const SOCK_SEQPACKET = 5;
 pub const SOCK_NONBLOCK = 0o4000;
 pub const SOCK_CLOEXEC = 0o2000000;
