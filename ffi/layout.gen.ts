@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 18022102486411162965n;
+export const layoutHash = 2773030235870906253n;
 
 export const structs = {
   Endpoint: {
@@ -37,6 +37,8 @@ export const structs = {
       slot_count: { offset: 12, type: "u32" },
       arena_id: { offset: 16, type: "u64" },
       ring_bytes: { offset: 24, type: "u64" },
+      public_name: { offset: 32, type: "u64" },
+      secret: { offset: 40, type: "u64" },
       offers: { offset: 64, type: "u64" },
       next_link: { offset: 128, type: "array", of: "u64", count: 2 },
       fork_links: { offset: 192, type: "array", of: "u64", count: 480 },

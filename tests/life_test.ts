@@ -118,6 +118,28 @@ preloadedTest(
   },
 );
 
+preloadedTest(
+  "the children of two ends that forked at the same time wake each other",
+  needs,
+  async (lab) => {
+    const port = freePort();
+    const program = new URL("programs/both_fork.py", import.meta.url).pathname;
+    await expectCarrier(lab, both, { atLeast: 0.8 }, async () => {
+      const server = lab.start(["python3", program, "server", `${port}`], {
+        preload: true,
+        name: "server",
+      });
+      await waitForPort(port, server);
+      const client = await lab.run(["python3", program, "client", `${port}`], {
+        preload: true,
+        name: "client",
+      });
+      assertEquals(client.stdout, "client's child ended with 0\n");
+      assertEquals((await server.end()).stdout, "server's child ended with 0\n");
+    });
+  },
+);
+
 // -- what the tests above are made of ----------------------------------------------------------
 
 interface Pair {

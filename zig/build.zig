@@ -161,11 +161,15 @@ fn addTests(b: *std.Build, target: Target, optimize: Optimize) void {
     const unit_step = b.step("test", "run the Zig unit tests");
     unit_step.dependOn(&run_unit.step);
 
-    for ([_][]const u8{ "bench/unit_tests.zig", "conformance/unit_tests.zig" }) |root| {
+    const Program = struct { root: []const u8, target: Target };
+    for ([_]Program{
+        .{ .root = "bench/unit_tests.zig", .target = target },
+        .{ .root = "conformance/unit_tests.zig", .target = b.graph.host },
+    }) |program| {
         const tests = b.addTest(.{
             .root_module = b.createModule(.{
-                .root_source_file = b.path(root),
-                .target = target,
+                .root_source_file = b.path(program.root),
+                .target = program.target,
                 .optimize = optimize,
                 .link_libc = true,
             }),
