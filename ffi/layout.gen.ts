@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 2773030235870906253n;
+export const layoutHash = 5063148531543050615n;
 
 export const structs = {
   Endpoint: {
@@ -141,6 +141,8 @@ export const structs = {
       holders_crowded: { offset: 396, type: "u32" },
       holds: { offset: 400, type: "u64" },
       held_since_ns: { offset: 408, type: "u64" },
+      modes_changed: { offset: 416, type: "u32" },
+      unused: { offset: 420, type: "u32" },
     },
   },
   Header: {

@@ -1,7 +1,7 @@
 /** Which functions of this machine's libc the library intercepts, and why not the others. */
 
 import { assert, assertEquals } from "@std/assert";
-import { interceptedNames } from "./harness/api.ts";
+import { interceptedNames, listedOptions } from "./harness/api.ts";
 import { muslLoader } from "./harness/builds.ts";
 import { dynamicSymbols } from "./harness/elf.ts";
 import { candidatePatterns, families, passesThrough } from "./passes_through.ts";
@@ -30,7 +30,8 @@ function assertDecided(functions: readonly string[]) {
   assertEquals(
     undecided,
     [],
-    "decide about each: add it to zig/src/preload/table.zig or, with a reason, to tests/passes_through.ts",
+    `decide about each function of '${libc}': add it to zig/src/preload/table.zig or, with a ` +
+      "reason, to tests/passes_through.ts",
   );
 }
 
@@ -41,6 +42,34 @@ function isFile(path: string): boolean {
     return false;
   }
 }
+
+const headers = {
+  "/usr/include/asm-generic/socket.h": /^#define (SO_[A-Z0-9_]+)\s+\d+\b/gm,
+  "/usr/include/linux/tcp.h": /^#define (TCP_[A-Z0-9_]+)\s+\d+\b/gm,
+};
+
+for (const [header, pattern] of Object.entries(headers)) {
+  Deno.test({
+    name: `every option of ${header} is on the page` +
+      (isFile(header) ? "" : " (skipped: it is not there; Debian's package 'linux-libc-dev')"),
+    ignore: !isFile(header),
+    fn() {
+      const names = [...Deno.readTextFileSync(header).matchAll(pattern)].map(([, name]) =>
+        name.replace(/_OLD$/, "")
+      );
+      assert(names.length > 30, `only ${names.length} options in ${header}`);
+      const known = listedOptions();
+      assertEquals(
+        names.filter((name) => !known.includes(name) && !notOptions.test(name)),
+        [],
+        "decide about each: add it to zig/src/preload/options.zig and run `deno task api`",
+      );
+    },
+  });
+}
+
+/** Values of options and sizes, which the same headers name alike. */
+const notOptions = /_MSS_|_MAXKEYLEN$|^TCP_REPAIR_(ON|OFF|OFF_NO_WP)$/;
 
 Deno.test("no function is both intercepted and said to pass through", () => {
   assertEquals(listed.filter((name) => intercepted.has(name)), []);
@@ -55,7 +84,7 @@ Deno.test("a function has one reason", () => {
 Deno.test("the candidates include what every program uses on sockets", () => {
   const names = ["read", "write", "sendmsg", "accept4", "epoll_wait", "close_range", "vfork"];
   assertEquals(names.filter((name) => !isCandidate(name)), []);
-  const functions = libcFunctions();
+  const functions = functionsOf(libcPath());
   assertEquals(names.filter((name) => !functions.includes(name)), []);
 });
 

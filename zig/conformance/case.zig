@@ -41,6 +41,7 @@ const topics = .{
     .epoll = @import("cases/epoll.zig"),
     .life = @import("cases/life.zig"),
     .waiting = @import("cases/waiting.zig"),
+    .modes = @import("cases/modes.zig"),
     .stream = @import("cases/stream.zig"),
     .message = @import("cases/message.zig"),
     .connect = @import("cases/connect.zig"),

@@ -6,9 +6,18 @@
 //! checked-in page passes the format check as it is.
 
 const std = @import("std");
+const options = @import("preload/options.zig");
+const sys = @import("preload/sys.zig");
 const table = @import("preload/table.zig");
 
 /// The order of the page. A namespace of the table that is missing here is a compile error.
+const option_groups = .{
+    .{ options.Call.sockopt, sys.SOL_SOCKET, "Options of level SOL_SOCKET" },
+    .{ options.Call.sockopt, sys.IPPROTO_TCP, "Options of level IPPROTO_TCP" },
+    .{ options.Call.ioctl, 0, "Requests of ioctl" },
+    .{ options.Call.fcntl, 0, "Commands of fcntl" },
+};
+
 const groups = .{
     .{ @import("preload/api_socket.zig"), "api_socket.zig", "Making, naming and ending sockets and descriptors" },
     .{ @import("preload/api_create.zig"), "api_create.zig", "Making other descriptors" },
@@ -38,6 +47,23 @@ const head =
     \\
 ;
 
+const options_head =
+    \\
+    \\## Options
+    \\
+    \\`zig/src/preload/options.zig`
+    \\
+    \\What setsockopt, getsockopt, ioctl and fcntl mean for a connection on a ring:
+    \\
+    \\- **accelerated**: holds on the ring too, or tells about its bytes.
+    \\- **passed**: the kernel's answer, or its effect on the socket underneath, is what is wanted.
+    \\- **moves to TCP**: only the kernel can do that; the connection is plain TCP from then on, also when
+    \\  time stamps, TCP_INQ or SIGIO were asked for before connect or listen.
+    \\
+    \\Options of other levels (IP, IPv6) are about packets and addresses, and are passed.
+    \\
+;
+
 const text = generate();
 
 fn generate() []const u8 {
@@ -48,6 +74,10 @@ fn generate() []const u8 {
         for (groups) |group| {
             out = out ++ "\n## " ++ group[2] ++ "\n\n`zig/src/preload/" ++ group[1] ++ "`\n\n";
             out = out ++ generateTable(group[0]);
+        }
+        out = out ++ options_head;
+        for (option_groups) |group| {
+            out = out ++ "\n### " ++ group[2] ++ "\n\n" ++ generateOptions(group[0], group[1]);
         }
         return out;
     }
@@ -69,12 +99,37 @@ fn generateTable(comptime in: type) []const u8 {
             if (entry.in != in) continue;
             rows = rows ++ .{.{ "`" ++ entry.name ++ "`", howText(entry.how), entry.note }};
         }
+        return generateRows(rows);
+    }
+}
+
+fn generateRows(comptime rows: []const [3][]const u8) []const u8 {
+    comptime {
         const widths = columnWidths(rows);
         var out: []const u8 = generateRow(rows[0], widths);
         out = out ++ generateRow(.{ dashes(widths[0]), dashes(widths[1]), dashes(widths[2]) }, widths);
         for (rows[1..]) |row| out = out ++ generateRow(row, widths);
         return out;
     }
+}
+
+fn generateOptions(comptime call: options.Call, comptime level: i32) []const u8 {
+    comptime {
+        var rows: []const [3][]const u8 = &.{.{ "option", "how", "note" }};
+        for (options.entries) |option| {
+            if (option.call != call or option.level != level) continue;
+            rows = rows ++ .{.{ "`" ++ option.name ++ "`", optionHow(option.how), option.note }};
+        }
+        return generateRows(rows);
+    }
+}
+
+fn optionHow(comptime how: options.How) []const u8 {
+    return switch (how) {
+        .accelerated => "accelerated",
+        .passed => "passed",
+        .moves_to_tcp => "moves to TCP",
+    };
 }
 
 fn howText(comptime how: table.How) []const u8 {

@@ -416,7 +416,10 @@ pub const End = extern struct {
     /// Held on TCP (`flag_held`): how often that began, and when first (preload/outsiders.zig).
     holds: u64,
     held_since_ns: u64,
-    pad: [12]u64,
+    /// Counts changes of the descriptor's modes (O_NONBLOCK, timeouts), which forked siblings share.
+    modes_changed: u32,
+    unused: u32,
+    pad: [11]u64,
 };
 
 pub const EndTable = extern struct {

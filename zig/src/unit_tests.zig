@@ -22,6 +22,7 @@ test {
     _ = @import("preload/holders.zig");
     _ = @import("preload/outsiders.zig");
     _ = @import("preload/lock.zig");
+    _ = @import("preload/options.zig");
     _ = @import("preload/packet.zig");
     _ = @import("preload/pool.zig");
     _ = @import("preload/rendezvous.zig");

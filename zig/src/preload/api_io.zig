@@ -8,6 +8,7 @@ const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
+const options = @import("options.zig");
 const real = @import("real.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
@@ -182,17 +183,10 @@ fn vectorMessage(c: *Conn, m: Msghdr, flags: c_int, comptime way: Vector) isize 
 
 /// Control data (time stamps, bytes in queue) exists in the kernel only, for those who asked for it.
 fn controlIsTheKernels(c: *Conn) bool {
-    if (c.stateOf() == .undecided and wantsControl(c.fd)) foreign.release(c, .socket_option);
+    if (c.stateOf() == .undecided and options.wantsControl(c.fd)) foreign.release(c, .socket_option);
     if (!c.isAttached()) return c.stateOf() == .plain;
     const r = c.receiver();
     return !r.inRing() and r.recallDone();
-}
-
-fn wantsControl(fd: i32) bool {
-    for (sys.control_options) |option| {
-        if (sys.getSockopt(fd, option.level, option.name, u32) orelse 0 != 0) return true;
-    }
-    return false;
 }
 
 pub fn recvmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_int, timeout: ?*sys.Timespec) callconv(.c) c_int {

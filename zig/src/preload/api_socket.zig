@@ -9,6 +9,7 @@ const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
+const options = @import("options.zig");
 const own_fds = @import("own_fds.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
@@ -288,6 +289,7 @@ fn afterFcntl(fd: c_int, command: c_int, argument: usize, result: c_int) c_int {
         sys.F_DUPFD, sys.F_DUPFD_CLOEXEC => return duplicated(fd, result),
         sys.F_SETFL => if (conn_module.find(fd)) |c| {
             c.nonblocking = argument & sys.O_NONBLOCK != 0;
+            conn_module.tellModesChanged(c);
         },
         else => {},
     }
@@ -317,6 +319,7 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
     const result = real.get("ioctl", @TypeOf(ioctl))(fd, request, argument);
     if (result == 0 and @as(u32, @truncate(request)) == sys.FIONBIO and argument != 0) {
         c.nonblocking = @as(*const c_int, @ptrFromInt(argument)).* != 0;
+        conn_module.tellModesChanged(c);
     }
     return result;
 }
@@ -326,31 +329,48 @@ fn tell(value: *c_int, bytes: usize) c_int {
     return if (told) 0 else @intCast(sys.fail(.FAULT));
 }
 
-/// The kernel transforms the stream itself, or tells what it knows about each byte.
-fn onlyTheKernelHas(level: c_int, name: c_int) bool {
-    if (level == sys.IPPROTO_TCP and (name == TCP_REPAIR or name == TCP_ULP)) return true;
-    for (sys.control_options) |option| {
-        if (level == option.level and name == option.name) return true;
-    }
-    return false;
-}
-
-const TCP_REPAIR = 19;
-const TCP_ULP = 31;
-
 pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque, len: u32) callconv(.c) c_int {
+    const moves = options.movesToTcp(level, name);
+    if (moves) @atomicStore(bool, &options.asked, true, .monotonic);
     const c = conn_module.acquire(fd) orelse
         return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);
-    if (onlyTheKernelHas(level, name)) foreign.release(c, .socket_option);
+    if (moves) foreign.release(c, .socket_option);
     const result = real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
-    if (result == 0 and level == sys.SOL_SOCKET) switch (name) {
-        sys.SO_RCVTIMEO, sys.SO_SNDTIMEO, sys.SO_RCVLOWAT => {
-            const saved = sys.errno().*;
-            conn_module.readModes(c);
-            sys.errno().* = saved;
-        },
-        else => {},
-    };
+    if (result == 0 and options.isMode(level, name)) {
+        const saved = sys.errno().*;
+        conn_module.readModes(c);
+        conn_module.tellModesChanged(c);
+        sys.errno().* = saved;
+    }
     return result;
+}
+
+/// The kernel's answer, with the ring's bytes in it where it counts bytes.
+pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: ?*anyopaque, len: ?*u32) callconv(.c) c_int {
+    const c = conn_module.acquire(fd) orelse
+        return real.get("getsockopt", @TypeOf(getsockopt))(fd, level, name, value, len);
+    defer conn_module.done(c);
+    if (level == sys.IPPROTO_TCP and name == options.TCP_ZEROCOPY_RECEIVE) foreign.release(c, .socket_option);
+    const result = real.get("getsockopt", @TypeOf(getsockopt))(fd, level, name, value, len);
+    if (result == 0 and level == sys.IPPROTO_TCP and name == sys.TCP_INFO and c.isAttached()) {
+        addRingBytes(c, @ptrCast(value.?), len.?.*);
+    }
+    return result;
+}
+
+/// struct tcp_info: which of its counters count bytes. (The kernel has just written there, so the
+/// memory is good.)
+fn addRingBytes(c: *conn_module.Conn, info: [*]u8, len: u32) void {
+    const carried = stream.ringCarried(c);
+    const counters = [_]struct { offset: u32, bytes: u64 }{
+        .{ .offset = 120, .bytes = carried.sent },
+        .{ .offset = 128, .bytes = carried.received },
+        .{ .offset = 200, .bytes = carried.sent },
+    };
+    for (counters) |counter| {
+        if (counter.offset + 8 > len) continue;
+        const at = info[counter.offset..][0..8];
+        std.mem.writeInt(u64, at, std.mem.readInt(u64, at, .little) +% counter.bytes, .little);
+    }
 }

@@ -56,6 +56,8 @@ pub const Conn = struct {
     /// Has a slot that `unbind` has to be called for.
     bound: bool,
     modes_known: bool,
+    /// `End.modes_changed` when the modes were read last.
+    modes_seen: u32,
     /// The kernel has told of the peer's end, an error or urgent data: what it told once it tells
     /// again, so poll asks it at every call from then on.
     kernel_speaks: bool,
@@ -165,7 +167,7 @@ pub const Conn = struct {
 
     /// O_NONBLOCK, as last seen.
     pub inline fn isNonblocking(c: *Conn) bool {
-        if (!c.modes_known) readModes(c);
+        if (!c.modes_known or c.shared and c.modes_seen != @atomicLoad(u32, &c.end.modes_changed, .acquire)) readModes(c);
         return c.nonblocking;
     }
 
@@ -518,12 +520,19 @@ pub fn makePlain(c: *Conn, reason: Reason) void {
 /// Reads the descriptor's modes once, when it joins a ring; interception keeps them current.
 pub fn readModes(c: *Conn) void {
     c.modes_known = true;
+    c.modes_seen = @atomicLoad(u32, &c.end.modes_changed, .acquire);
     const flags = sys.call(.fcntl, .{ c.fd, sys.F_GETFL, 0 });
     c.nonblocking = flags >= 0 and flags & sys.O_NONBLOCK != 0;
     c.receive_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVTIMEO, sys.Timeval));
     c.send_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_SNDTIMEO, sys.Timeval));
     const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
     c.receive_low_water = @intCast(@max(1, low));
+}
+
+/// The descriptor's modes are one for all processes that hold it: the others read them again.
+pub fn tellModesChanged(c: *Conn) void {
+    const before = @atomicRmw(u32, &c.end.modes_changed, .Add, 1, .acq_rel);
+    if (c.modes_seen == before) c.modes_seen = before +% 1;
 }
 
 fn timeoutNs(value: ?sys.Timeval) u64 {

@@ -20,6 +20,7 @@ const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const links = @import("links.zig");
 const log = @import("log.zig");
+const options = @import("options.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 const conn_module = @import("conn.zig");
@@ -85,7 +86,10 @@ const never_woken: u32 = 0;
 // Client
 
 fn clientStep(c: *Conn) void {
-    if (c.end.peer.port == 0 and !readAddresses(c)) return later(c, .undecided);
+    if (c.end.peer.port == 0) {
+        if (options.keepsOnTcp(c.fd)) return conn_module.makePlain(c, .socket_option);
+        if (!readAddresses(c)) return later(c, .undecided);
+    }
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     if (diag.wanted() and control.hasAskedForDiag()) return soon(c, .offer_unverified);
     if (!canMove(c) or !readCookie(c)) return soon(c, .offer_unverified);
@@ -227,7 +231,10 @@ pub fn adoptionSeen(c: *Conn) bool {
 // Server
 
 fn serverStep(c: *Conn) void {
-    if (c.end.peer.port == 0 and !readAddresses(c)) return;
+    if (c.end.peer.port == 0) {
+        if (options.keepsOnTcp(c.fd)) return conn_module.makePlain(c, .socket_option);
+        if (!readAddresses(c)) return;
+    }
     if (!onThisHost(c)) return conn_module.makePlain(c, .peer_not_local);
     const tuple: layout.Tuple = .{ .client = c.end.peer, .server = c.end.local };
     c.setReason(control.servingReason());

@@ -672,6 +672,30 @@ pub fn unread(c: *Conn) usize {
     }
 }
 
+/// What rings have carried of a connection. What is in a ring has been received, as the kernel sees
+/// it: nothing can get lost on the way any more.
+pub const Carried = struct { sent: u64 = 0, received: u64 = 0 };
+
+pub fn ringCarried(c: *Conn) Carried {
+    var carried: Carried = .{};
+    if (c.lockTx()) |held| {
+        defer c.unlockTx(held);
+        const s = c.sender();
+        carried.sent = c.end.tx.carried;
+        if (s.inRing()) carried.sent +%= s.head -% c.end.tx.entered;
+    }
+    if (c.lockRx()) |held| {
+        defer c.unlockRx(held);
+        var r = c.receiver();
+        carried.received = c.end.rx.carried;
+        if (r.inRing()) {
+            const unread_bytes = @min(r.ringBytes(), constants.ring_bytes);
+            carried.received +%= c.end.rx.position -% c.end.rx.entered +% unread_bytes;
+        }
+    }
+    return carried;
+}
+
 fn kernelUnread(c: *Conn) usize {
     var queued: c_int = 0;
     _ = sys.call(.ioctl, .{ c.fd, sys.FIONREAD, &queued });
