@@ -335,7 +335,7 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
     const c = conn_module.acquire(fd) orelse
         return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);
-    if (moves) foreign.release(c, .socket_option);
+    if (moves and !turnsOff(level, name, value, len)) foreign.release(c, .socket_option);
     const result = real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     if (result == 0 and options.isMode(level, name)) {
         const saved = sys.errno().*;
@@ -344,6 +344,14 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
         sys.errno().* = saved;
     }
     return result;
+}
+
+/// The option asks for nothing: no time stamps, no offset of MSG_PEEK.
+fn turnsOff(level: c_int, name: c_int, value: ?*const anyopaque, len: u32) bool {
+    if (len < @sizeOf(i32)) return false;
+    const Unaligned = extern struct { number: i32 align(1) };
+    const wanted = user.load(Unaligned, @ptrCast(value orelse return false)) orelse return false;
+    return if (options.isControl(level, name)) wanted.number == 0 else options.isPeekOffset(level, name) and wanted.number < 0;
 }
 
 /// The kernel's answer, with the ring's bytes in it where it counts bytes.

@@ -66,7 +66,7 @@ pub const entries = [_]Option{
     socket(65, "SO_TIMESTAMPING_NEW", .moves_to_tcp, each_byte),
     socket(26, "SO_ATTACH_FILTER", .moves_to_tcp, "a program in the kernel decides about each packet"),
     socket(50, "SO_ATTACH_BPF", .moves_to_tcp, "a program in the kernel decides about each packet"),
-    socket(42, "SO_PEEK_OFF", .moves_to_tcp, "MSG_PEEK from an offset is the kernel's"),
+    socket(SO_PEEK_OFF, "SO_PEEK_OFF", .moves_to_tcp, "MSG_PEEK from an offset is the kernel's"),
     socket(1, "SO_DEBUG", .passed, below),
     socket(2, "SO_REUSEADDR", .passed, setup),
     socket(3, "SO_TYPE", .passed, identity),
@@ -210,6 +210,7 @@ pub const entries = [_]Option{
     fcntl(1027, "F_DUPFD_QUERY", .passed, identity),
 };
 
+const SO_PEEK_OFF = 42;
 const TCP_REPAIR = 19;
 pub const TCP_ZEROCOPY_RECEIVE = 35;
 
@@ -231,6 +232,19 @@ pub fn movesToTcp(level: c_int, name: c_int) bool {
         if (level == option.level and name == option.number) return true;
     }
     return false;
+}
+
+/// Asks recvmsg for control data, unless it is 0.
+pub fn isControl(level: c_int, name: c_int) bool {
+    for (sys.control_options) |option| {
+        if (level == option.level and name == option.name) return true;
+    }
+    return false;
+}
+
+/// Negative: none.
+pub fn isPeekOffset(level: c_int, name: c_int) bool {
+    return level == SOL and name == SO_PEEK_OFF;
 }
 
 /// What `readModes` reads.
