@@ -30,8 +30,7 @@ function assertDecided(functions: readonly string[]) {
   assertEquals(
     undecided,
     [],
-    `decide about each function of '${libc}': add it to zig/src/preload/table.zig or, with a ` +
-      "reason, to tests/passes_through.ts",
+    "decide about each: add it to zig/src/preload/table.zig or, with a reason, to tests/passes_through.ts",
   );
 }
 
