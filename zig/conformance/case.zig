@@ -49,6 +49,11 @@ const topics = .{
     .option = @import("cases/option.zig"),
     .queue = @import("cases/queue.zig"),
     .urgent = @import("cases/urgent.zig"),
+    .address = @import("cases/address.zig"),
+    .descriptor = @import("cases/descriptor.zig"),
+    .transfer = @import("cases/transfer.zig"),
+    .thread = @import("cases/thread.zig"),
+    .beside = @import("cases/beside.zig"),
 };
 
 /// Cases of the machinery itself: not listed, tests/conformance/conformance_test.ts asks for them.

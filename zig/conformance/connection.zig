@@ -12,7 +12,8 @@ const libc = @import("libc.zig");
 const text = @import("text.zig");
 const Side = @import("side.zig").Side;
 
-pub const Family = enum { v4, v6, v6_mapped };
+/// Which loopback address is bound or connected to; `any` is 0.0.0.0 or ::, `other` 127.0.0.5.
+pub const Family = enum { v4, v4_any, v4_other, v6, v6_any, v6_mapped };
 
 pub const Setup = struct {
     family: Family = .v4,
@@ -73,7 +74,10 @@ pub fn connectTo(t: *Side, port: u16, setup: Setup) c_int {
 }
 
 fn open(t: *Side, setup: Setup) c_int {
-    const family: c_int = if (setup.family == .v4) libc.AF_INET else libc.AF_INET6;
+    const family: c_int = switch (setup.family) {
+        .v4, .v4_any, .v4_other => libc.AF_INET,
+        .v6, .v6_any, .v6_mapped => libc.AF_INET6,
+    };
     const fd = libc.socket(family, libc.SOCK_STREAM, 0);
     if (fd < 0) t.fail("socket: {f}", .{text.errno(libc.errno())});
     if (setup.prepare) |prepare| {
@@ -99,19 +103,20 @@ pub const Address = struct {
     pub fn loopback(family: Family, port_number: u16) Address {
         var address: Address = .{};
         switch (family) {
-            .v4 => {
+            .v4, .v4_any, .v4_other => {
                 const in: *libc.sockaddr_in = @ptrCast(&address.storage);
-                in.* = .{ .port_be = @byteSwap(port_number), .address = .{ 127, 0, 0, 1 } };
+                in.* = .{ .port_be = @byteSwap(port_number), .address = switch (family) {
+                    .v4_any => @splat(0),
+                    .v4_other => .{ 127, 0, 0, 5 },
+                    else => .{ 127, 0, 0, 1 },
+                } };
                 address.length = @sizeOf(libc.sockaddr_in);
             },
-            .v6, .v6_mapped => {
+            .v6, .v6_any, .v6_mapped => {
                 const in: *libc.sockaddr_in6 = @ptrCast(&address.storage);
                 in.* = .{ .port_be = @byteSwap(port_number) };
-                if (family == .v6_mapped) {
-                    in.address[10..16].* = .{ 0xff, 0xff, 127, 0, 0, 1 };
-                } else {
-                    in.address[15] = 1;
-                }
+                if (family == .v6) in.address[15] = 1;
+                if (family == .v6_mapped) in.address[10..16].* = .{ 0xff, 0xff, 127, 0, 0, 1 };
                 address.length = @sizeOf(libc.sockaddr_in6);
             },
         }

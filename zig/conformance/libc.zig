@@ -259,6 +259,46 @@ pub extern "c" fn setenv(name: [*:0]const u8, value: [*:0]const u8, overwrite: c
 pub extern "c" fn getenv(name: [*:0]const u8) ?[*:0]const u8;
 pub extern "c" fn clock_gettime(clock: c_int, time: *timespec) c_int;
 pub extern "c" fn nanosleep(time: *const timespec, rest: ?*timespec) c_int;
+
+// -- stdio, names, semaphores -------------------------------------------------------------------
+
+pub const SOCK_SEQPACKET = 5;
+pub const F_DUPFD_CLOEXEC = 1030;
+pub const FILE = opaque {};
+pub const addrinfo = extern struct {
+    flags: c_int = 0,
+    family: c_int,
+    kind: c_int,
+    protocol: c_int = 0,
+    address_length: u32 = 0,
+    address: ?*anyopaque = null,
+    name: ?[*:0]u8 = null,
+    next: ?*addrinfo = null,
+};
+/// sem_t: opaque, 32 bytes on every 64-bit Linux libc.
+pub const Semaphore = extern struct { words: [4]u64 align(8) = @splat(0) };
+pub extern "c" fn sem_init(sem: *Semaphore, shared: c_int, value: c_uint) c_int;
+pub extern "c" fn sem_wait(sem: *Semaphore) c_int;
+pub extern "c" fn sem_post(sem: *Semaphore) c_int;
+pub extern "c" fn getaddrinfo(
+    host: [*:0]const u8,
+    service: [*:0]const u8,
+    hints: *const addrinfo,
+    found: *?*addrinfo,
+) c_int;
+pub extern "c" fn freeaddrinfo(first: *addrinfo) void;
+pub extern "c" fn dup3(old: c_int, new: c_int, flags: c_int) c_int;
+pub extern "c" fn eventfd(initial: c_uint, flags: c_int) c_int;
+pub extern "c" fn fdopen(fd: c_int, mode: [*:0]const u8) ?*FILE;
+pub extern "c" fn fprintf(file: *FILE, format: [*:0]const u8, ...) c_int;
+pub extern "c" fn dprintf(fd: c_int, format: [*:0]const u8, ...) c_int;
+pub extern "c" fn fflush(file: *FILE) c_int;
+pub extern "c" fn fclose(file: *FILE) c_int;
+pub extern "c" fn fputs(text: [*:0]const u8, file: *FILE) c_int;
+pub extern "c" fn fgets(buffer: [*]u8, length: c_int, file: *FILE) ?[*:0]u8;
+pub extern "c" fn getline(line: *?[*:0]u8, room: *usize, file: *FILE) isize;
+pub extern "c" fn syscall(number: c_long, ...) c_long;
+
 extern "c" fn __errno_location() *c_int;
 
 pub fn errno() c_int {

@@ -107,7 +107,8 @@ pub const Lines = struct {
                 self.rest = self.rest[1..];
                 continue;
             }
-            const end = std.mem.findScalar(u8, self.rest, '\n') orelse self.rest.len;
+            // From 1 on: the index may have the newline's number.
+            const end = std.mem.findScalarPos(u8, self.rest, 1, '\n') orelse self.rest.len;
             const text = self.rest[1..end];
             self.rest = self.rest[@min(end + 1, self.rest.len)..];
             return .{ .stage = &self.transcript.stages[index - 1], .text = text };
@@ -125,7 +126,8 @@ test "lines come back in order, with their stages" {
     defer std.testing.allocator.destroy(memory);
     @memset(std.mem.asBytes(memory), 0);
     const server = memory.addStage("server").?;
-    const client = memory.addStage("client").?;
+    for (0..8) |_| _ = memory.addStage("other");
+    const client = memory.addStage("client").?; // its lines begin with byte 10, as '\n'
     memory.addLine(server, "one");
     memory.addLine(client, "two");
     memory.log_used += 3; // somebody was killed here

@@ -329,10 +329,14 @@ pub fn sendfile64(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.
 pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: usize, flags: c_uint) callconv(.c) isize {
     if (enter(in)) |c| {
         defer conn_module.done(c);
-        if (transfer.applies(c)) return sys.ret(transfer.fromSocket(c, out, len, flags));
+        if (in_offset == null and out_offset == null and transfer.isPipe(out) and transfer.applies(c)) {
+            return sys.ret(transfer.fromSocket(c, out, len, flags));
+        }
     } else if (enter(out)) |c| {
         defer conn_module.done(c);
-        if (transfer.sendsByRing(c)) return sys.ret(transfer.toSocket(c, in, len, flags));
+        if (in_offset == null and out_offset == null and transfer.isPipe(in) and transfer.sendsByRing(c)) {
+            return sys.ret(transfer.toSocket(c, in, len, flags));
+        }
     }
     return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
 }

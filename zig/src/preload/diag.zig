@@ -34,9 +34,13 @@ const Request = extern struct {
     target_port: [2]u8,
     source: [16]u8 = @splat(0),
     target: [16]u8 = @splat(0),
-    interface: u32 = 0,
+    /// lo, by which everything on one host goes: finds sockets that are bound to it, too.
+    interface: u32 = loopback_index,
     cookie: [2]u32,
 };
+
+/// The first interface of every network namespace.
+const loopback_index = 1;
 
 comptime {
     std.debug.assert(@sizeOf(Request) == 72);

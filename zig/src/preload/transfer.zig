@@ -19,7 +19,7 @@ pub fn applies(c: *Conn) bool {
     return c.isAttached();
 }
 
-/// From a file (or whatever pread or read can read) to the socket.
+/// From a file to the socket. As in the kernel, what cannot seek is no file.
 pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
     var buffer: [piece_bytes]u8 = undefined;
     var done: usize = 0;
@@ -27,7 +27,7 @@ pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
         user.load(i64, o) orelse return sys.neg(.FAULT)
     else
         @intCast(sys.call(.lseek, .{ in, 0, 1 }));
-    if (position < 0) return sendUnseekable(c, in, count);
+    if (position < 0) return if (offset == null and position != sys.neg(.SPIPE)) position else sys.neg(.INVAL);
     while (done < count) {
         const want = @min(buffer.len, count - done);
         const n = sys.call(.pread64, .{ in, &buffer, want, position });
@@ -46,14 +46,6 @@ pub fn sendfile(c: *Conn, in: c_int, offset: ?*i64, count: usize) isize {
     return @intCast(done);
 }
 
-fn sendUnseekable(c: *Conn, in: c_int, count: usize) isize {
-    var buffer: [piece_bytes]u8 = undefined;
-    const room = writableBytes(c) orelse return sys.neg(.AGAIN);
-    const n = sys.call(.read, .{ in, &buffer, @min(buffer.len, count, room) });
-    if (n <= 0) return n;
-    return sendPiece(c, buffer[0..@intCast(n)], 0);
-}
-
 fn sendPiece(c: *Conn, bytes: []u8, flags: u32) isize {
     const iov = [_]sys.Iovec{.{ .base = bytes.ptr, .len = bytes.len }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = bytes.len };
@@ -70,6 +62,12 @@ fn writableBytes(c: *Conn) ?usize {
 /// Bytes for the socket ride the ring (or can from here on); else the kernel's own call is right.
 pub fn sendsByRing(c: *Conn) bool {
     return applies(c) and stream.enterRing(c);
+}
+
+/// splice moves between a pipe and something else; any other pair is the kernel's to refuse.
+pub fn isPipe(fd: c_int) bool {
+    const F_GETPIPE_SZ = 1032;
+    return sys.call(.fcntl, .{ fd, F_GETPIPE_SZ, 0 }) >= 0;
 }
 
 /// Pipe to socket. Bytes taken from the pipe cannot be put back: only as many as surely fit.
