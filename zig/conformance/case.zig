@@ -43,6 +43,7 @@ const topics = .{
     .waiting = @import("cases/waiting.zig"),
     .modes = @import("cases/modes.zig"),
     .stream = @import("cases/stream.zig"),
+    .shutdown = @import("cases/shutdown.zig"),
     .message = @import("cases/message.zig"),
     .connect = @import("cases/connect.zig"),
     .listen = @import("cases/listen.zig"),
@@ -52,6 +53,7 @@ const topics = .{
     .address = @import("cases/address.zig"),
     .descriptor = @import("cases/descriptor.zig"),
     .transfer = @import("cases/transfer.zig"),
+    .fault = @import("cases/fault.zig"),
     .thread = @import("cases/thread.zig"),
     .beside = @import("cases/beside.zig"),
 };

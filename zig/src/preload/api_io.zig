@@ -250,7 +250,11 @@ pub fn writev(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize 
 
 pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize {
     if (enter(fd)) |c| {
-        if (loadHeader(msg)) |m| if (m.controllen == 0) return vectorMessage(c, m, flags, .send);
+        const m = loadHeader(msg) orelse {
+            conn_module.done(c);
+            return sys.fail(.FAULT);
+        };
+        if (m.controllen == 0) return vectorMessage(c, m, flags, .send);
         return sendWithControl(c, fd, msg, flags);
     }
     if (msg) |m| releasePassed(m);

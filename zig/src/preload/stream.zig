@@ -342,7 +342,7 @@ const send_kernel_flags = sys.MSG_OOB | sys.MSG_ZEROCOPY | sys.MSG_FASTOPEN;
 
 pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
     var done: usize = 0;
-    if (b.remaining == 0) return sendNothing(c, flags);
+    if (b.remaining == 0) return sendNothing(c, b, flags);
     while (!c.isAttached()) {
         negotiate.step(c);
         if (!staysOnKernel(c)) break;
@@ -609,9 +609,10 @@ pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
     }
 }
 
-/// A send of no bytes: 0, or the connection's error.
-fn sendNothing(c: *Conn, flags: u32) isize {
-    return sys.call(.sendto, .{ c.fd, "", 0, flags, 0, 0 });
+/// A send of no bytes: 0, or the connection's error; the kernel looks at the address all the same.
+fn sendNothing(c: *Conn, b: *const Buffers, flags: u32) isize {
+    const from = if (b.iov.len == 1) @intFromPtr(b.iov[0].base) else 0;
+    return sys.call(.sendto, .{ c.fd, from, 0, flags, 0, 0 });
 }
 
 /// What one system call will be asked to take of `b`.
