@@ -165,11 +165,19 @@ fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *A
     return sleep.untilMore(c, peeked, attempt) == .ready;
 }
 
-/// Bytes that a receiving call with `done` bytes so far still waits for.
 /// The bytes read were the last of one carrier, and the sender has gone on with another one. A short
-/// read must not end there: programs (libuv) take it, after POLLHUP, for the last one.
+/// read must not end there: programs (libuv) take it, after POLLHUP, for the last one. It must end at
+/// the mark of an urgent byte, for which senders change carriers, too.
 inline fn continuesElsewhere(c: *Conn) bool {
-    if (!c.isAttached()) return false;
+    return c.isAttached() and carrierChanges(c) and !isAtMark(c);
+}
+
+fn isAtMark(c: *Conn) bool {
+    var at: c_int = 0;
+    return sys.call(.ioctl, .{ c.fd, sys.SIOCATMARK, &at }) == 0 and at != 0;
+}
+
+inline fn carrierChanges(c: *Conn) bool {
     const direction = c.rx_direction;
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         return @atomicLoad(u64, &direction.down, .acquire) == c.end.rx.position;
@@ -178,6 +186,7 @@ inline fn continuesElsewhere(c: *Conn) bool {
     return gate.kind() == .switching;
 }
 
+/// Bytes that a receiving call with `done` bytes so far still waits for.
 fn lowWater(c: *const Conn, done: usize, remaining: usize) u64 {
     return @max(1, @min(c.receive_low_water -| done, remaining));
 }
