@@ -179,9 +179,7 @@ pub fn Sender(comptime Env: type) type {
             }
             // The ring is empty, so no one uses base until our release of head shows them new bytes.
             Env.store(.relaxed, &self.direction.base, self.head);
-            if (self.mask == Env.ring_bytes_initial - 1) return;
-            self.mask = Env.ring_bytes_initial - 1;
-            Env.store(.relaxed, &self.direction.mask, self.mask);
+            // The size stays: callers have computed with it how much fits.
         }
 
         /// Forgets what was appended behind `head`; none of it is published.
