@@ -31,7 +31,7 @@ extern "c" fn epoll_create1(flags: c_int) c_int;
 extern "c" fn epoll_ctl(ep: c_int, op: c_int, fd: c_int, event: ?*Event) c_int;
 extern "c" fn epoll_wait(ep: c_int, events: ?[*]Event, max: c_int, timeout_ms: c_int) c_int;
 extern "c" fn epoll_pwait(ep: c_int, events: [*]Event, max: c_int, timeout_ms: c_int, mask: ?*const Mask) c_int;
-extern "c" fn epoll_pwait2(ep: c_int, events: [*]Event, max: c_int, timeout: ?*const libc.timespec, mask: ?*const Mask) c_int;
+extern "c" fn syscall(number: c_long, ...) c_long;
 extern "c" fn ppoll(fds: [*]libc.pollfd, count: c_ulong, timeout: ?*const libc.timespec, mask: ?*const Mask) c_int;
 extern "c" fn select(count: c_int, read: ?*Set, write: ?*Set, except: ?*Set, timeout: ?*libc.timeval) c_int;
 extern "c" fn pselect(count: c_int, read: ?*Set, write: ?*Set, except: ?*Set, timeout: ?*const libc.timespec, mask: ?*const Mask) c_int;
@@ -105,6 +105,13 @@ pub fn epollPwait2(t: *Side, ep: c_int, timeout: ?libc.timespec, mask: ?*const M
     const given = if (timeout) |*given| given else null;
     t.begin("epoll_pwait2({s}, {?d} ns)", .{ t.name(ep), if (timeout) |limit| limit.nsec else null });
     endEvents(t, epoll_pwait2(ep, &events, events_max, given, mask), &events);
+}
+
+/// By number: libc has it from 2.35 on.
+fn epoll_pwait2(ep: c_int, events: [*]Event, max: c_int, timeout: ?*const libc.timespec, mask: ?*const Mask) c_int {
+    const mask_bytes: usize = 8;
+    const limit: usize = if (max > 0) @intCast(max) else 0;
+    return @intCast(syscall(@intFromEnum(std.os.linux.SYS.epoll_pwait2), @as(c_long, ep), events, limit, timeout, mask, mask_bytes));
 }
 
 fn endEvents(t: *Side, n: c_int, events: *[events_max]Event) void {

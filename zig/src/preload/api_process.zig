@@ -342,6 +342,7 @@ pub fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize,
         sysNumber(.epoll_create1) => api_wait.epoll_create1(int(a)),
         sysNumber(.epoll_ctl) => api_wait.epoll_ctl(int(a), int(b), int(c), @ptrFromInt(d)),
         sysNumber(.epoll_pwait) => api_wait.epoll_pwait(int(a), @ptrFromInt(b), int(c), int(d), ptr(e)),
+        sysNumber(.epoll_pwait2) => api_wait.epoll_pwait2(int(a), @ptrFromInt(b), int(c), @ptrFromInt(d), ptr(e)),
         sysNumber(.ppoll) => api_wait.ppoll(@ptrFromInt(a), b, @ptrFromInt(c), ptr(d)),
         sysNumber(.execve) => execve(@ptrFromInt(a), @ptrFromInt(b), @ptrFromInt(c)),
         // A ring the kernel reads past us: refused, so that programs use the calls we know.
