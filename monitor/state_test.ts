@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { constants, Reason } from "../ffi/layout.gen.ts";
+import { arenaBytes, constants, Reason } from "../ffi/layout.gen.ts";
 import {
   acceptedAt,
   assertEmpty,
@@ -287,8 +287,8 @@ Deno.test("while draining nobody gets an arena", () => {
 });
 
 Deno.test("a uid has at most its quota of arenas and of their bytes", () => {
-  const arenaBytes = 33_624_064;
-  for (const quotas of [{ arenas: 1 }, { arenaBytes: 2 * arenaBytes - 1 }]) {
+  const bytes = arenaBytes[constants.arenaSlotsMin];
+  for (const quotas of [{ arenas: 1 }, { arenaBytes: 2 * bytes - 1 }]) {
     const world = new World({ quotas });
     world.join(1);
     world.listen(1);
