@@ -124,7 +124,8 @@ preloadedTest(
   async (lab) => {
     const port = freePort();
     const program = new URL("programs/both_fork.py", import.meta.url).pathname;
-    await expectCarrier(lab, both, { atLeast: 0.8 }, async () => {
+    // Before the fork, until the monitor has answered: 5000 exchanges of 8 bytes, seen four times.
+    await expectCarrier(lab, both, { settlingBytes: 4 * 8 * 5000 }, async () => {
       const server = lab.start(["python3", program, "server", `${port}`], {
         preload: true,
         name: "server",

@@ -8,6 +8,8 @@ import socket
 import sys
 import time
 
+# Enough for the connection to be on the ring, however late the monitor answers.
+exchanges_before = 5000
 exchanges = 50
 
 
@@ -22,7 +24,7 @@ def in_child(work):
 def serve(port):
     listener = socket.create_server(("127.0.0.1", port))
     connection, _ = listener.accept()
-    for _ in range(exchanges):
+    for _ in range(exchanges_before):
         connection.sendall(connection.recv(64))
 
     def echo():
@@ -37,14 +39,14 @@ def serve(port):
 def use(port):
     connection = socket.create_connection(("127.0.0.1", port))
 
-    def talk():
-        for number in range(exchanges):
+    def talk(count=exchanges):
+        for number in range(count):
             message = b"%8d" % number
             connection.sendall(message)
             answer = connection.recv(64)
             assert answer == message, (answer, message)
 
-    talk()
+    talk(exchanges_before)
     time.sleep(0.2)  # the server forks
     status = in_child(talk)
     connection.close()
