@@ -127,6 +127,12 @@ pub const Direction = extern struct {
     pub inline fn maskOf(word: u64, initial: u64, most: u64) u64 {
         return (word | (initial - 1)) & (most - 1);
     }
+
+    /// How many bytes the ring holds at present, for those who wait for space in it.
+    pub inline fn sizeInUse(direction: *const Direction) u64 {
+        const word = @atomicLoad(u64, &direction.mask, .monotonic);
+        return maskOf(word, constants.ring_bytes_initial, constants.ring_bytes) + 1;
+    }
 };
 
 pub const attn_flag_want: u64 = 1;

@@ -211,7 +211,7 @@ fn armOut(r: *Registration, value: u64) bool {
     if (!waitsForSpace(r) or r.armed_out != null) return true;
     const direction = r.conn.tx_direction;
     const head = @atomicLoad(u64, &direction.head, .monotonic);
-    @atomicStore(u64, &direction.psleep_mark, head -% constants.ring_bytes / 2, .release);
+    @atomicStore(u64, &direction.psleep_mark, head -% direction.sizeInUse() / 2, .release);
     r.armed_out = Wake.arm(&direction.psleep, value);
     return r.armed_out != null;
 }
@@ -248,7 +248,7 @@ fn readableHead(r: *const Registration) u64 {
 pub fn writableRing(c: *const Conn) bool {
     const head = @atomicLoad(u64, &c.tx_direction.head, .monotonic);
     const tail = @atomicLoad(u64, &c.tx_direction.tail, .acquire);
-    return head -% tail <= constants.ring_bytes / 2;
+    return head -% tail <= c.tx_direction.sizeInUse() / 2;
 }
 
 /// Ring events of `r` now; notes what edge-triggered registrations have been told.

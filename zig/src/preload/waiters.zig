@@ -202,15 +202,20 @@ pub fn drainFd(w: *Waiter, fd: i32) void {
     const guard = links.mutex.lock();
     if (!guard.ok()) return;
     defer guard.unlock();
+    var place: *?*Bell = &w.bells;
     if (fd != w.local) {
-        var at = w.bells;
-        while (at) |b| : (at = b.next) {
+        while (place.*) |b| : (place = &b.next) {
             if (b.fd == fd) break;
         } else return;
     }
     if (fds.kindOf(fd) != .own) return;
     var sink: [64]u8 = undefined;
-    _ = sys.call(.read, .{ fd, &sink, sink.len });
+    const n = sys.call(.read, .{ fd, &sink, sink.len });
+    if (n != 0 or fd == w.local) return;
+    // The peer has closed its copy: readable for ever. It gets another before the next sleep.
+    const bell = place.*.?;
+    place.* = bell.next;
+    closeBell(w, bell);
 }
 
 /// The descriptors a thread sleeps on besides its socket; bells of `a`, or of every arena.
