@@ -22,7 +22,7 @@ pub inline fn loadMany(comptime T: type, into: []T, from: [*]const T) bool {
 /// How many of `items`, from the first on, can be written: a look at each page, at most
 /// `pages_max` of them, so that a buffer of which little is used is not touched as a whole.
 pub fn writable(comptime T: type, items: []T) usize {
-    const pages_max = 16;
+    const pages_max = 256;
     const bytes: [*]u8 = @ptrCast(items.ptr);
     const len = items.len * @sizeOf(T);
     var at: usize = 0;
