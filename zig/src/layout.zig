@@ -133,6 +133,12 @@ pub const Direction = extern struct {
         const word = @atomicLoad(u64, &direction.mask, .monotonic);
         return maskOf(word, constants.ring_bytes_initial, constants.ring_bytes) + 1;
     }
+
+    /// Before a wait for space: ring us when half of the ring is free, not for each byte.
+    pub inline fn askForHalf(direction: *Direction) void {
+        const head = @atomicLoad(u64, &direction.head, .monotonic);
+        @atomicStore(u64, &direction.psleep_mark, head -% direction.sizeInUse() / 2, .release);
+    }
 };
 
 pub const attn_flag_want: u64 = 1;

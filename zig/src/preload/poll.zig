@@ -323,8 +323,7 @@ fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
     }
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {
-        const head = @atomicLoad(u64, &c.tx_direction.head, .monotonic);
-        @atomicStore(u64, &c.tx_direction.psleep_mark, head -% c.tx_direction.sizeInUse() / 2, .release);
+        c.tx_direction.askForHalf();
         if (Wake.arm(&c.tx_direction.psleep, a.value)) |index| {
             a.out_words = &c.tx_direction.psleep;
             a.out = index;

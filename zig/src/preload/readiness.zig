@@ -210,8 +210,7 @@ fn arm(r: *Registration) bool {
 fn armOut(r: *Registration, value: u64) bool {
     if (!waitsForSpace(r) or r.armed_out != null) return true;
     const direction = r.conn.tx_direction;
-    const head = @atomicLoad(u64, &direction.head, .monotonic);
-    @atomicStore(u64, &direction.psleep_mark, head -% direction.sizeInUse() / 2, .release);
+    direction.askForHalf();
     r.armed_out = Wake.arm(&direction.psleep, value);
     return r.armed_out != null;
 }

@@ -145,12 +145,10 @@ fn sleepWritable(c: *Conn, full_since: *u64, since: u32) Result {
     }
     const direction = c.tx_direction;
     const head = @atomicLoad(u64, &direction.head, .monotonic);
-    // Wake us when half of the ring is free, not for each byte.
-    const size = direction.sizeInUse();
-    @atomicStore(u64, &direction.psleep_mark, head -% size / 2, .release);
+    direction.askForHalf();
     var nap = Nap.begin(c, &direction.psleep);
     defer nap.end(c);
-    if (head -% @atomicLoad(u64, &direction.tail, .acquire) < size) return .ready;
+    if (head -% @atomicLoad(u64, &direction.tail, .acquire) < direction.sizeInUse()) return .ready;
     if (@atomicLoad(u64, &direction.attn_flags, .acquire) != 0) return .ready; // recalled, or closed
     var timeout: u64 = constants.full_ring_spill_ns;
     if (c.send_timeout_ns != 0) timeout = @min(timeout, c.send_timeout_ns);
