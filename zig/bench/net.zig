@@ -109,13 +109,17 @@ pub fn connectTo(address: *const Address) c_int {
     return fd;
 }
 
-/// Begins a non-blocking connect; true if it is complete at once.
+/// Begins a non-blocking connect; true if it is complete at once. A Unix socket's says EAGAIN when
+/// the listener's queue is full, and begins nothing: it is asked again until there is room.
 pub fn startConnect(fd: c_int, address: *const Address) bool {
-    if (libc.connect(fd, &address.storage, address.length) == 0) return true;
-    if (libc.errno() != libc.EINPROGRESS) {
-        failConnect(address);
+    while (libc.connect(fd, &address.storage, address.length) != 0) {
+        switch (libc.errno()) {
+            libc.EINPROGRESS => return false,
+            libc.EAGAIN => system.sleepNs(100_000),
+            else => failConnect(address),
+        }
     }
-    return false;
+    return true;
 }
 
 fn failConnect(address: *const Address) noreturn {

@@ -373,8 +373,7 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
     c.fd = fd;
     c.refs = 1;
     c.nonblocking = nonblocking;
-    // One request and its answer pay nothing: negotiation starts at the third data call.
-    c.next_attempt = @import("negotiate.zig").firstAttempt();
+    c.next_attempt = @import("negotiate.zig").firstAttempt(role);
     end.role = @intFromEnum(role);
     end.fd = fd;
     end.pid = ends.table.?.header.pid;

@@ -1,7 +1,7 @@
 //! From kernel TCP to a ring: the client offers a slot from its third data call on (so that one
-//! request and its answer pay nothing), the server adopts it at a data call of its own. Beside the traffic, never in front of it: every step is a look at
-//! shared memory or a packet sent without waiting, and each failure leaves the connection on TCP
-//! with a reason.
+//! request and its answer pay nothing), the server adopts it at a data call of its own, from the
+//! fourth on. Beside the traffic, never in front of it: every step is a look at shared memory or a
+//! packet sent without waiting, and each failure leaves the connection on TCP with a reason.
 //!
 //! An offer is believed only after the kernel confirmed it: the server asks sock_diag once for the
 //! client's socket by its exact address pair and cookie, and compares the owner's uid with the
@@ -60,9 +60,15 @@ fn attempt(c: *Conn) void {
 /// connections that end before they would have been worth one.
 pub var eager = false;
 
-/// At which data call to start.
-pub inline fn firstAttempt() u32 {
-    return if (eager) 1 else 3;
+/// At which data call to start: one request and its answer pay nothing. They are two calls of a
+/// client; a server's third is the one that finds the end of such a connection, and its fourth is
+/// the first at which an offer can lie there, made at its client's third.
+pub inline fn firstAttempt(role: layout.Role) u32 {
+    if (eager) return 1;
+    return switch (role) {
+        .client => 3,
+        .server => 4,
+    };
 }
 
 fn awaitAnswers(c: *Conn) void {
