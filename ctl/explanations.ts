@@ -111,6 +111,15 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     why: "the program that listens there did not register, or the monitor refused it",
     todo: "restart the server by 'socksdirect run', as the same user",
   },
+  trying_tcp: {
+    why: "exchanges take long by ring, so some go over kernel TCP to compare",
+    todo: "nothing; it takes some exchanges (SOCKSDIRECT_GUARD=0 turns this off)",
+  },
+  slower_by_ring: {
+    why: "exchanges were measured to take longer by ring than over kernel TCP",
+    todo:
+      "see whether the peer has free descriptors, and an epoll instance of its own in each process",
+  },
 };
 
 export function explanationOf(reason: string): Explanation {

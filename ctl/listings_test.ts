@@ -48,6 +48,7 @@ const process: Process = {
   moves_to_tcp: 0,
   sleeps: 0,
   wakeups_sent: 0,
+  guard_verdicts: 0,
   closed_by_reason: {},
 };
 

@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 5063148531543050615n;
+export const layoutHash = 14634609646638288666n;
 
 export const structs = {
   Endpoint: {
@@ -66,7 +66,7 @@ export const structs = {
     },
   },
   EndTableHeader: {
-    size: 704,
+    size: 768,
     fields: {
       magic: { offset: 0, type: "u64" },
       abi_version: { offset: 8, type: "u32" },
@@ -84,7 +84,8 @@ export const structs = {
       moves_to_tcp: { offset: 168, type: "u64" },
       sleeps: { offset: 176, type: "u64" },
       wakeups_sent: { offset: 184, type: "u64" },
-      closed_by_reason: { offset: 192, type: "array", of: "u64", count: 64 },
+      guard_verdicts: { offset: 192, type: "u64" },
+      closed_by_reason: { offset: 256, type: "array", of: "u64", count: 64 },
     },
   },
   TxEnd: {
@@ -304,7 +305,7 @@ export const structs = {
     },
   },
   TableTotals: {
-    size: 648,
+    size: 656,
     fields: {
       tx: { offset: 0, type: "Counters" },
       rx: { offset: 32, type: "Counters" },
@@ -317,7 +318,8 @@ export const structs = {
       moves_to_tcp: { offset: 112, type: "u64" },
       sleeps: { offset: 120, type: "u64" },
       wakeups_sent: { offset: 128, type: "u64" },
-      closed_by_reason: { offset: 136, type: "array", of: "u64", count: 64 },
+      guard_verdicts: { offset: 136, type: "u64" },
+      closed_by_reason: { offset: 144, type: "array", of: "u64", count: 64 },
     },
   },
   EndRecord: {
@@ -413,10 +415,12 @@ export const Reason = {
   recall_timeout: 27,
   epoll_shared: 28,
   listener_unregistered: 29,
+  trying_tcp: 30,
+  slower_by_ring: 31,
 } as const;
 
 export const constants = {
-  abiVersion: 1,
+  abiVersion: 2,
   messageMagic: 829244499,
   messageBytesMax: 256,
   arenaSlotsMin: 64,

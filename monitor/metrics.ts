@@ -78,6 +78,11 @@ function trafficMetrics({ totals }: MetricsInput): Metric[] {
     ]),
     counter("sleeps_total", "Waits that ended up in the kernel.", Number(totals.sleeps)),
     counter("wakeups_sent_total", "Sleepers woken through doorbells.", Number(totals.wakeups_sent)),
+    counter(
+      "guard_verdicts_total",
+      "Times that an end went on over TCP because exchanges were faster there.",
+      Number(totals.guard_verdicts),
+    ),
   ];
 }
 

@@ -16,6 +16,8 @@ export interface ProcessTotals {
   tx: Counters;
   rx: Counters;
   accelerated_count: number;
+  moves_to_tcp: number;
+  guard_verdicts: number;
   closed_by_reason: Record<string, number>;
 }
 

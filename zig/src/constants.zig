@@ -6,7 +6,7 @@
 
 /// Version of everything two parties share: arena, registry, end table, control messages.
 /// A party that meets another version stays on kernel TCP (reason `version_mismatch`).
-pub const abi_version: u32 = 1;
+pub const abi_version: u32 = 2;
 
 /// One cache line. Words that different processes write never share one.
 pub const cache_line = 64;
@@ -122,6 +122,11 @@ pub const kernel_look_poll_ns = 20_000;
 /// virtual machine): with less, two ends that answer at once would take turns sleeping for ever.
 pub const spin_ns_max = 150_000;
 
+/// The same under SOCKSDIRECT_PROFILE=latency: a peer may think for so long without falling asleep
+/// on it; and what a wait watches at least, however often that was in vain.
+pub const spin_ns_latency_max = 2_000_000;
+pub const spin_ns_latency_min = 50_000;
+
 /// Pauses of the processor (some 20 ns each) before a reader of a fast stream looks again.
 pub const gather_pauses = 16;
 
@@ -139,6 +144,24 @@ pub const unyielding_ns = 300 * 1_000_000;
 
 /// After a preempted spin, waits go straight to sleep for this long.
 pub const oversubscribed_ns = 30 * 1_000_000;
+
+/// The guard (preload/guard.zig): an exchange by ring that takes less than this cannot be slower than
+/// TCP, whose reader has to be woken for it; a wait that is bounded by 1 or 2 ms takes longer.
+pub const guard_slow_ns = 300_000;
+
+/// Exchanges that a trial looks at first, and in each of its blocks after that; blocks in which TCP
+/// has to be faster for a verdict, before there are so many in which it was not; how much one
+/// exchange can count for; the longest time that a block may take.
+pub const guard_exchanges_first = 64;
+pub const guard_exchanges = 8;
+pub const guard_wins = 4;
+pub const guard_losses = 2;
+pub const guard_exchange_ns_max = 2_500_000;
+pub const guard_block_ns_max = 5_000 * 1_000_000;
+
+/// Between two trials: twice as long after each, within these.
+pub const guard_interval_ns_min = 1_000 * 1_000_000;
+pub const guard_interval_ns_max = 600_000 * 1_000_000;
 
 /// Our own descriptors are moved to numbers from here on where the limit allows.
 pub const own_fd_min = 512;

@@ -342,6 +342,8 @@ pub const EndTableHeader = extern struct {
     moves_to_tcp: u64,
     sleeps: u64,
     wakeups_sent: u64,
+    /// Connections that the guard has moved to TCP.
+    guard_verdicts: u64,
     /// Connections that ended with this reason, by `Reason` number.
     closed_by_reason: [64]u64 align(64),
 };

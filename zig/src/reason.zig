@@ -4,7 +4,7 @@
 pub const Reason = enum(u32) {
     /// Nothing to explain: both directions may ride the ring.
     none = 0,
-    /// Too few data calls so far: a ring is asked for at the second one.
+    /// Too few data calls so far: a ring is asked for at the client's third one.
     undecided = 1,
     /// No monitor answers at the control socket.
     no_monitor = 2,
@@ -62,6 +62,10 @@ pub const Reason = enum(u32) {
     epoll_shared = 28,
     /// The listener is held by a program that did not register (or registration was refused).
     listener_unregistered = 29,
+    /// Sending is on TCP for some exchanges, to compare.
+    trying_tcp = 30,
+    /// Exchanges were found to take longer by ring than by TCP.
+    slower_by_ring = 31,
     _,
 
     /// Short machine name, e.g. for metrics labels.

@@ -19,12 +19,14 @@ test {
     _ = @import("preload/ends.zig");
     _ = @import("preload/faults.zig");
     _ = @import("preload/fds.zig");
+    _ = @import("preload/guard.zig");
     _ = @import("preload/holders.zig");
     _ = @import("preload/outsiders.zig");
     _ = @import("preload/lock.zig");
     _ = @import("preload/options.zig");
     _ = @import("preload/packet.zig");
     _ = @import("preload/pool.zig");
+    _ = @import("preload/profile.zig");
     _ = @import("preload/rendezvous.zig");
     _ = @import("preload/signals.zig");
     _ = @import("preload/spin.zig");

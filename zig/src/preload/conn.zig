@@ -25,8 +25,10 @@ const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const process = @import("process.zig");
+const profile = @import("profile.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
+const Guard = @import("guard.zig").Guard;
 const Spin = @import("spin.zig").Spin;
 
 pub const Sender = carrier.Sender(carrier.Native);
@@ -88,6 +90,7 @@ pub const Conn = struct {
     tx_wrapped: u64,
     rx_looked: u64,
     spin: Spin,
+    guard: Guard,
     /// Threads asleep without a doorbell, while undecided (PROTOCOL rule 2).
     local_sleepers: [4]u32,
     registrations: [registrations_max]?*epoll.Registration,
@@ -363,6 +366,7 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
         .arena = @as(*arena_module.Arena, undefined),
         .slot = @as(*layout.Slot, undefined),
         .role = role,
+        .guard = @as(Guard, .{}),
     });
     // All but `pins`: a thread that lost the race with close may be touching it right now.
     inline for (@typeInfo(Conn).@"struct".field_names) |name| {
@@ -373,6 +377,7 @@ pub fn track(fd: c_int, role: layout.Role, nonblocking: bool) ?*Conn {
     c.fd = fd;
     c.refs = 1;
     c.nonblocking = nonblocking;
+    c.spin.follow(profile.chosen.default);
     c.next_attempt = @import("negotiate.zig").firstAttempt(role);
     end.role = @intFromEnum(role);
     end.fd = fd;

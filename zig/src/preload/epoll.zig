@@ -29,6 +29,7 @@ const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const links = @import("links.zig");
 const lock = @import("lock.zig");
+const profile = @import("profile.zig");
 const readiness = @import("readiness.zig");
 const signals = @import("signals.zig");
 const spin = @import("spin.zig");
@@ -137,6 +138,7 @@ pub fn track(fd: c_int) void {
     });
     e.fd = fd;
     e.refs = 1;
+    e.spin.follow(profile.chosen.default);
     if (!fds.set(.epoll, fd, e)) pool.give(e);
 }
 

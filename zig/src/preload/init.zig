@@ -7,11 +7,13 @@ const conn = @import("conn.zig");
 const control = @import("control.zig");
 const fds = @import("fds.zig");
 const fork = @import("fork.zig");
+const guard = @import("guard.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
+const profile = @import("profile.zig");
 const real = @import("real.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -24,6 +26,8 @@ pub fn constructor() callconv(.c) void {
     if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
     if (isSet("SOCKSDIRECT_DISABLE")) control.disabled = true;
     negotiate.eager = isSet("SOCKSDIRECT_EAGER");
+    if (std.c.getenv("SOCKSDIRECT_PROFILE")) |text| chooseProfile(std.mem.span(text));
+    if (std.c.getenv("SOCKSDIRECT_GUARD")) |text| guard.enabled = text[0] != '0';
     readSocketPath();
     chooseOwnFds();
     if (!fds.init()) control.disabled = true;
@@ -48,6 +52,14 @@ pub fn destructor() callconv(.c) void {
 fn isSet(name: [*:0]const u8) bool {
     const text = std.c.getenv(name) orelse return false;
     return text[0] != 0 and text[0] != '0';
+}
+
+fn chooseProfile(text: []const u8) void {
+    profile.chosen = profile.Choice.parse(text) orelse return log.warn(
+        "SOCKSDIRECT_PROFILE is '{s}', which is no list of latency, balanced, frugal and " ++
+            "PORT=PROFILE or PORT-PORT=PROFILE: balanced is used",
+        .{text},
+    );
 }
 
 fn readSocketPath() void {

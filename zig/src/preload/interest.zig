@@ -18,6 +18,7 @@ const log = @import("log.zig");
 const readiness = @import("readiness.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
+const Profile = @import("profile.zig").Profile;
 
 const Conn = conn_module.Conn;
 const Epoll = epoll.Epoll;
@@ -370,10 +371,18 @@ pub fn ringIsFull(c: *Conn) void {
 
 fn join(r: *Registration) void {
     const e = r.epoll;
+    followProfile(e, r.conn.spin.profile);
     e.ring_count += 1;
     r.joined = true;
     r.seen_head = r.conn.end.rx.position;
     readiness.listenTo(r);
+}
+
+/// An instance waits as the most eager of its connections.
+fn followProfile(e: *Epoll, wanted: Profile) void {
+    const now = e.spin.profile;
+    if (wanted == now) return;
+    if (e.ring_count == 0 or @intFromEnum(wanted) < @intFromEnum(now)) e.spin.follow(wanted);
 }
 
 fn leave(r: *Registration) void {

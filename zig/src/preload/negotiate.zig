@@ -21,6 +21,7 @@ const interest = @import("interest.zig");
 const links = @import("links.zig");
 const log = @import("log.zig");
 const options = @import("options.zig");
+const profile = @import("profile.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 const conn_module = @import("conn.zig");
@@ -146,6 +147,7 @@ fn readAddresses(c: *Conn) bool {
     c.end.peer = addr.peer(c.fd) orelse return false;
     c.end.cookie = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_COOKIE, u64) orelse 0;
     c.end.netns = control.netnsOf();
+    c.spin.follow(profile.ofConnection(c.role, &c.end.local, &c.end.peer));
     return true;
 }
 

@@ -10,12 +10,15 @@
 //!
 //! Handing the cpu to and fro by sched_yield takes half of what a doorbell and its wake-up take; but
 //! beside a busy program a yield costs a whole time slice of that, so one such is enough for a while.
+//!
+//! How much a full budget is, and whether it can sink to nothing, is the profile's (profile.zig).
 
 const std = @import("std");
 const builtin = @import("builtin");
 const constants = @import("../constants.zig");
 const clock = @import("clock.zig");
 const sys = @import("sys.zig");
+const Profile = @import("profile.zig").Profile;
 
 /// Clock until which this process does not spin: somebody else wants the cores.
 var crowded_until: u64 = 0;
@@ -25,8 +28,8 @@ var unyielding_until: u64 = 0;
 pub var cpus: u32 = 2;
 
 pub const Spin = struct {
-    budget_ns: u32 = 0,
-    known: bool = false,
+    profile: Profile = .balanced,
+    budget_ns: u32 = constants.spin_ns_max,
     /// Messages this end had sent when it last waited for one.
     sent: u64 = 0,
     /// The last wait was over within its spin.
@@ -34,18 +37,19 @@ pub const Spin = struct {
 
     /// How to wait now; null: sleep at once.
     pub inline fn watch(spin: *Spin, peer_cpu_plus_one: u32) ?Watch {
-        if (!spin.known) {
-            spin.known = true;
-            spin.budget_ns = constants.spin_ns_max;
-        }
-        if (spin.budget_ns == 0) return null;
+        if (spin.budget_ns == 0 and spin.profile != .frugal) return null;
         const mine = currentCpuPlusOne();
         // Pinned to one cpu, it is enough to know that the peer runs on another.
         if (mine == 0 and cpus < 2) return null;
         const now = clock.ticks();
         const yields = mine != 0 and mine == peer_cpu_plus_one;
         if (now < if (yields) unyielding_until else crowded_until) return null;
-        const ns = if (yields) @min(spin.budget_ns, constants.yield_ns_max) else spin.budget_ns;
+        // Yielding takes less CPU than sleeping, so the frugal do it too.
+        const ns = if (!yields) spin.budget_ns else if (spin.profile == .frugal)
+            constants.yield_ns_max
+        else
+            @min(spin.budget_ns, constants.yield_ns_max);
+        if (ns == 0) return null;
         return .{ .start = now, .last = now, .budget = clock.fromNs(ns), .yields = yields };
     }
 
@@ -55,20 +59,30 @@ pub const Spin = struct {
         return spin.hit_last and spin.sent == sent;
     }
 
+    /// From here on it waits by this profile.
+    pub fn follow(spin: *Spin, profile: Profile) void {
+        spin.profile = profile;
+        spin.budget_ns = profile.spinNsMax();
+    }
+
     pub inline fn hit(spin: *Spin) void {
-        spin.budget_ns = constants.spin_ns_max;
+        if (spin.profile == .balanced) {
+            spin.budget_ns = constants.spin_ns_max;
+        } else spin.budget_ns = spin.profile.spinNsMax();
         spin.hit_last = true;
     }
 
     /// The spin was in vain.
     pub fn missed(spin: *Spin) void {
-        spin.budget_ns = if (spin.budget_ns < 2000) 0 else spin.budget_ns / 2;
+        const half = if (spin.budget_ns < 2000) 0 else spin.budget_ns / 2;
+        spin.budget_ns = @max(half, spin.profile.spinNsMin());
         spin.hit_last = false;
     }
 
     /// Slept this long for data.
     pub fn slept(spin: *Spin, ns: u64) void {
-        if (ns < constants.short_sleep_ns) spin.budget_ns = constants.spin_ns_max;
+        const full = spin.profile.spinNsMax();
+        if (ns < @max(full, constants.short_sleep_ns)) spin.budget_ns = full;
     }
 };
 
@@ -125,7 +139,6 @@ pub inline fn currentCpuPlusOne() u32 {
 test "a spin in vain halves the budget and quick data restores it" {
     var spin: Spin = .{};
     cpus = 2;
-    _ = spin.watch(0);
     const full = spin.budget_ns;
     spin.missed();
     try std.testing.expectEqual(full / 2, spin.budget_ns);
@@ -135,4 +148,17 @@ test "a spin in vain halves the budget and quick data restores it" {
     try std.testing.expectEqual(0, spin.budget_ns);
     spin.slept(10_000);
     try std.testing.expectEqual(full, spin.budget_ns);
+}
+
+test "profiles: the latency-minded never stop watching, the frugal never begin" {
+    cpus = 2;
+    var spin: Spin = .{};
+    spin.follow(.latency);
+    for (0..40) |_| spin.missed();
+    try std.testing.expectEqual(constants.spin_ns_latency_min, spin.budget_ns);
+    try std.testing.expect(spin.watch(0) != null);
+    spin.follow(.frugal);
+    spin.hit();
+    spin.slept(1000);
+    try std.testing.expectEqual(null, spin.watch(0));
 }

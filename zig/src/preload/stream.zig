@@ -11,6 +11,7 @@ const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
 const foreign = @import("foreign.zig");
+const guard = @import("guard.zig");
 const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
@@ -233,6 +234,7 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     if (peek) return @intCast(total);
     b.* = cursor;
     r.consume(total, c.bells());
+    c.guard.answered();
     c.end.rx.counters.ring_bytes += total;
     c.end.rx.counters.ring_messages += 1;
     return @intCast(total);
@@ -319,6 +321,7 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     const n = kernelMessage("recvmsg", c, &msg, flags);
     if (n > 0 and flags & sys.MSG_PEEK == 0) {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
+        c.guard.answered();
         c.end.rx.counters.tcp_bytes += @intCast(n);
         c.end.rx.counters.tcp_messages += 1;
     }
@@ -395,6 +398,7 @@ inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
     var s = c.sender();
     const now = clock.ticks();
     const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns);
+    c.guard.sent(now);
     const plain = s.inRing() and !due and !c.shutWrite() and
         s.flags() == 0 and flags & send_kernel_flags == 0;
     if (!plain) {
@@ -535,9 +539,13 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     var s = c.sender();
     if (c.shutWrite()) return kernelSend(c, b, flags);
     if (!s.inRing()) {
-        if (flags & send_kernel_flags != 0 or !enter(c, &s)) return kernelSend(c, b, flags);
+        if (flags & send_kernel_flags != 0 or keptOnTcp(c, now) or !enter(c, &s)) return kernelSend(c, b, flags);
     }
     c.tx_looked = now;
+    if (isGuarded(c) and c.guard.step(now) == .tcp) {
+        leave(c, &s, .trying_tcp);
+        return if (s.inRing()) kernelVerdict(c, flags) else kernelSend(c, b, flags);
+    }
     const wanted = s.flags() & layout.attn_flag_want != 0;
     if (wanted or flags & send_kernel_flags != 0 or c.kernel().ending()) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
@@ -547,6 +555,27 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     const start = b.*;
     const n = intoRing(c, &s, b);
     return if (s.flags() & layout.attn_flag_want != 0) recalled(c, &s, b, start, n) else n;
+}
+
+/// Not where several processes take turns: none of them sees all exchanges.
+inline fn isGuarded(c: *const Conn) bool {
+    return guard.enabled and !c.shared;
+}
+
+/// The guard has found TCP faster, or is finding out.
+fn keptOnTcp(c: *Conn, now: u64) bool {
+    if (!isGuarded(c)) return false;
+    switch (c.guard.phase) {
+        .resting, .ring_block => return false,
+        .tcp_block, .tcp_kept => {},
+    }
+    if (c.guard.step(now) == .ring) return false;
+    if (c.guard.phase == .tcp_kept and c.end.reason != @intFromEnum(Reason.slower_by_ring)) {
+        ends.count("guard_verdicts");
+        c.setReason(.slower_by_ring);
+        log.debug("fd {d}: exchanges are faster over kernel TCP: sending stays there", .{c.fd});
+    }
+    return true;
 }
 
 /// Bytes are left in the ring that the kernel did not take: because it is full, or because the
@@ -578,7 +607,7 @@ fn enter(c: *Conn, s: *conn_module.Sender) bool {
     ends.count("moves_to_ring");
     // What made it leave is over: the ring is free, or the peer has taken its recall back.
     switch (@as(Reason, @enumFromInt(c.end.reason))) {
-        .ring_full, .fd_passed => c.setReason(.none),
+        .ring_full, .fd_passed, .trying_tcp, .slower_by_ring => c.setReason(.none),
         else => {},
     }
     interest.carrierChanged(c);
