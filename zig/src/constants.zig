@@ -153,8 +153,8 @@ pub const guard_slow_ns = 300_000;
 /// has to be faster for a verdict, before there are so many in which it was not; how much one
 /// exchange can count for; the longest time that a block may take.
 pub const guard_exchanges_first = 64;
-pub const guard_exchanges = 8;
-pub const guard_wins = 4;
+pub const guard_exchanges = 12;
+pub const guard_wins = 5;
 pub const guard_losses = 2;
 pub const guard_exchange_ns_max = 2_500_000;
 pub const guard_block_ns_max = 5_000 * 1_000_000;

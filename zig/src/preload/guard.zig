@@ -9,16 +9,17 @@
 //!   resting ──▶ ring, 64 ──fast──▶ resting, twice as long
 //!                   │ most slow
 //!                   ▼
-//!               TCP, 8 ──not better by a quarter, the 2nd time──▶ resting, twice as long
+//!               TCP, 12 ──not twice as fast, the 2nd time──▶ resting, twice as long
 //!                   │
-//!                   ├──better by a quarter, the 4th time──▶ TCP; after as long, all once more
+//!                   ├──twice as fast, the 5th time──▶ TCP; after as long, all once more
 //!                   ▼
-//!               ring, 8 ──▶ TCP, 8 ...
+//!               ring, 12 ──▶ TCP, 12 ...
 //!
 //! Blocks follow each other within milliseconds, so both carriers meet the same machine, and no
 //! exchange counts for more than 2.5 ms, so that one during which a cpu was taken away decides
 //! nothing. Every end of a trial doubles the time until the next one, up to ten minutes, so that
-//! nothing flaps: a trial takes 50 exchanges by TCP at most.
+//! nothing flaps: a trial takes 84 exchanges by TCP at most, and most end after 28. The bar is high
+//! because exchanges wait for others, too (fifty clients of one server), and crowded cpus are noisy.
 //!
 //! Each end judges its own sending only: who reads slowly is told by TCP then, whatever carries the
 //! other direction. Streams without answers are not judged, nor ends that several processes hold.
@@ -119,7 +120,7 @@ pub const Guard = struct {
 
     /// A block by TCP is over.
     fn judge(guard: *Guard, tcp_mean: u64, now: u64) void {
-        const is_better = tcp_mean *| 4 <= guard.ring_mean *| 3;
+        const is_better = tcp_mean *| 2 <= guard.ring_mean;
         if (is_better) guard.wins += 1 else guard.losses += 1;
         const kept = guard.wins == constants.guard_wins;
         if (!kept and guard.losses < constants.guard_losses) return guard.begin(.ring_block, now);
@@ -168,8 +169,8 @@ const settling = 2;
 
 // ---------------------------------------------------------------------------------------------
 
-/// Exchanges of `ring_us` or `tcp_us`, whichever carries them, until `seconds` have passed. Counts
-/// the blocks by TCP.
+/// Exchanges of `ring_us` or `tcp_us`, whichever carries them, one at least and until `seconds` have
+/// passed.
 const Simulation = struct {
     guard: Guard = .{},
     now: u64 = 1_000_000,
@@ -179,7 +180,7 @@ const Simulation = struct {
 
     fn run(sim: *Simulation, ring_us: u64, tcp_us: u64, seconds: u64) void {
         const end = sim.now + clock.fromNs(seconds * 1_000_000_000);
-        while (sim.now < end) {
+        while (true) {
             const tcp = sim.guard.step(sim.now) == .tcp;
             if (tcp != sim.on_tcp) sim.changes += 1;
             sim.on_tcp = tcp;
@@ -187,6 +188,7 @@ const Simulation = struct {
             sim.guard.sent(sim.now);
             sim.now += clock.fromNs(1000 * if (tcp) tcp_us else ring_us);
             if (sim.guard.isSampling()) sim.guard.answeredNow(sim.now);
+            if (sim.now >= end) return;
         }
     }
 };
@@ -203,7 +205,7 @@ test "a ring that is slower than TCP is left, and seldom tried again" {
     try std.testing.expectEqual(.tcp_kept, sim.guard.phase);
     const changes = sim.changes;
     sim.run(1000, 60, 600);
-    try std.testing.expect(sim.changes <= changes + 12 * 10); // at most 12 more trials
+    try std.testing.expect(sim.changes <= changes + 12 * 12); // at most 12 more trials
     try std.testing.expectEqual(.tcp_kept, sim.guard.phase);
 }
 
@@ -212,6 +214,13 @@ test "a slow peer is slow over TCP too: the ring is kept, and trials become rare
     sim.run(1000, 990, 600);
     try std.testing.expectEqual(.resting, sim.guard.phase);
     try std.testing.expect(sim.tcp_exchanges <= 12 * constants.guard_losses * (constants.guard_exchanges + 4));
+}
+
+test "fifty clients of one server: exchanges vary by a third, and nothing is decided for TCP" {
+    var random = std.Random.DefaultPrng.init(7);
+    var sim: Simulation = .{};
+    for (0..20_000) |_| sim.run(800 + random.random().uintLessThan(u64, 800), 800 + random.random().uintLessThan(u64, 800), 0);
+    try std.testing.expect(!sim.on_tcp);
 }
 
 test "what was slow for a while comes back to the ring" {
