@@ -82,7 +82,12 @@ pub const fork_links_max = 15360;
 /// Largest control message, header included.
 pub const message_bytes_max = 256;
 
-/// How long a consumer that must leave for a program without the library waits for its peer.
+/// How long a consumer that leaves for a program without the library waits for its peer to send over
+/// TCP what lies unread in the ring. A peer that is in any call of the library answers in
+/// microseconds; one that computes, or sleeps by itself, at its next call. Where the other program
+/// must see every byte the end of patience is a reset, so it is long; where this one can go on
+/// reading the ring it is short.
+pub const recall_timeout_must_ns = 1_000 * 1_000_000;
 pub const recall_timeout_ns = 50 * 1_000_000;
 
 /// How long the close of a listener waits for the monitor to give its copy back, and how often it

@@ -322,7 +322,34 @@ pub const stdio = struct {
 
 pub const formatted_write = struct {
     pub const summary = "dprintf between writes of the program's own keeps the order";
+    pub const peer_is_away = struct {
+    pub const summary = "bytes that a peer sent before it slept by itself are there after dprintf";
     pub const carrier: Carrier = .tcp;
+    pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.sync("sent");
+        t.untilQueued(conn, 5000);
+        t.begin("dprintf", .{});
+        _ = t.result(libc.dprintf(conn, "five"));
+        t.recvAll(conn, 5000);
+        _ = t.close(conn);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        _ = t.send(conn, t.pattern(5000, 3), 0);
+        t.sync("sent");
+        t.begin("-- away", .{});
+        _ = libc.nanosleep(&.{ .sec = 0, .nsec = 300_000_000 }, null); // asks nothing of the connection
+        t.end("", .{});
+        t.recvAll(conn, 4);
+        t.recvToEnd(conn, 10);
+    }
+};
+
+pub const carrier: Carrier = .tcp;
     pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" }; // the peer is asked to leave, too
     pub const server = sink;
 
