@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 5063148531543050615n;
+export const layoutHash = 9585409030186924630n;
 
 export const structs = {
   Endpoint: {
@@ -416,7 +416,7 @@ export const Reason = {
 } as const;
 
 export const constants = {
-  abiVersion: 1,
+  abiVersion: 2,
   messageMagic: 829244499,
   messageBytesMax: 256,
   arenaSlotsMin: 64,

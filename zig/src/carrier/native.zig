@@ -54,6 +54,11 @@ pub const Native = struct {
         }
     }
 
+    /// `fence` right behind a read-modify-write: on x86 that was one already.
+    pub inline fn fenceAfterRmw() void {
+        if (builtin.cpu.arch != .x86_64) fence();
+    }
+
     /// One ring's memory: its first window lies apart from the rest (layout.zig, `hot_offset`).
     pub const Ring = struct {
         hot: [*]u8,
@@ -119,6 +124,13 @@ pub const Faults = struct {
     producer_clears: bool = false,
     /// Publish before the copy (m5 HEADFIRST).
     head_first: bool = false,
+    /// A ready bit that is set already: its summary bit is taken to be set, too.
+    bit_without_summary: bool = false,
+    /// A ready row's summary is set before its bit.
+    summary_before_bit: bool = false,
+    /// No barrier behind the setting, or the taking, of a ready bit or summary bit.
+    no_mark_fence: bool = false,
+    no_take_fence: bool = false,
     /// A survivor takes a dead holder's lock over and goes on without `recover`.
     no_recover: bool = false,
 };

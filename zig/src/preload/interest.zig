@@ -134,7 +134,7 @@ fn set(r: *Registration, event: *const sys.EpollEvent) void {
     r.seen_head = r.conn.end.rx.position;
     r.out_reported = false;
     if (!r.conn.isAttached()) return;
-    if (r.joined) readiness.heat(r) else join(r);
+    if (r.joined) readiness.lookAt(r) else join(r);
 }
 
 /// How many registrations are of the kinds that need care with the kernel's events.
@@ -363,7 +363,7 @@ pub fn ringIsFull(c: *Conn) void {
         const guard = r.epoll.mutex.lock();
         defer guard.unlock();
         r.out_reported = false;
-        if (r.joined) readiness.heat(r);
+        if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
     }
 }

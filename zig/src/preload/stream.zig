@@ -394,7 +394,7 @@ inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
     if (!c.isAttached()) return closedMeanwhile(c, held, .tx);
     var s = c.sender();
     const now = clock.ticks();
-    const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns);
+    const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns) and affordsLook(c, now);
     const plain = s.inRing() and !due and !c.shutWrite() and
         s.flags() == 0 and flags & send_kernel_flags == 0;
     if (!plain) {
@@ -410,6 +410,21 @@ inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
     }
     c.unlockTx(held);
     return n;
+}
+
+/// Clock up to which this process has paid for its senders' looks at the kernel.
+var looks_paid_until: u64 = 0;
+
+/// A look costs as much as the message itself. Where each of thousands of connections sends now and
+/// then, not all are made: a peer that closes says so in shared memory, so what is found later is
+/// one that was killed, and whose connection nobody has been waiting on.
+noinline fn affordsLook(c: *const Conn, now: u64) bool {
+    if (c.tx_looked == 0) return true; // the socket had an event
+    const gap = clock.fromNs(constants.kernel_look_tx_gap_ns);
+    const paid = @max(now, @atomicLoad(u64, &looks_paid_until, .monotonic));
+    if (paid - now > gap * constants.kernel_looks_tx_in_a_row) return false;
+    @atomicStore(u64, &looks_paid_until, paid + gap, .monotonic);
+    return true;
 }
 
 /// Another thread closed the descriptor while this one waited for the lock.

@@ -51,6 +51,10 @@ pub fn SimEnv(comptime sizes: Sizes) type {
             machine.fence();
         }
 
+        pub fn fenceAfterRmw() void {
+            machine.fence();
+        }
+
         pub const Ring = [*]u8;
 
         pub fn at(ring: Ring, index: u64) [*]u8 {
