@@ -41,9 +41,9 @@ const Arena = arena_module.Arena;
 
 /// One connection's place in one epoll instance, through one descriptor.
 pub const Registration = struct {
-    next_free: ?*Registration = null,
+    conn: *Conn align(64),
     epoll: *Epoll,
-    conn: *Conn,
+    next_free: ?*Registration = null,
     fd: i32,
     /// What the application asked for; not `wanted`: deleted, but the kernel does not know yet.
     wanted: bool,
@@ -81,7 +81,7 @@ pub const Registration = struct {
     seen_head: u64,
     out_reported: bool,
     /// Looks in a row that found nothing, to leave the hot set.
-    idle_looks: u32,
+    idle_looks: u16,
 
     pub const not_hot = std.math.maxInt(u32);
 };

@@ -409,14 +409,16 @@ fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
     if (count == 0) return 0;
     var n: usize = 0;
     var looked: u32 = 0;
+    var idle: ?*Registration = null;
     var at = e.next_hot % count;
     while (looked < count and n < events.len) : (looked += 1) {
-        if (at >= e.hot_count) at = 0;
+        if (at == count) at = 0;
         const r = e.hot[at];
         at += 1;
-        if (report(r, events, n)) n += 1 else if (r.idle_looks == hot_looks_max) retire(r);
+        if (report(r, events, n)) n += 1 else if (r.idle_looks >= hot_looks_max) idle = r;
     }
     e.next_hot = at;
+    if (idle) |r| retire(r); // not in the loop: it moves another one, which would be looked at twice
     return n;
 }
 
@@ -425,8 +427,10 @@ fn scanList(e: *Epoll, events: []sys.EpollEvent) usize {
     const list = &e.ready_list;
     const last = list.last orelse return 0;
     var n: usize = 0;
+    var ahead: Ahead = .begin(list.first.?);
     while (n < events.len) {
         const r = list.first.?;
+        ahead.step();
         list.remove(r);
         if (r.armed_out != null and !waitsForSpace(r)) disarmOut(r);
         const found = report(r, events, n);
@@ -437,13 +441,42 @@ fn scanList(e: *Epoll, events: []sys.EpollEvent) usize {
     return n;
 }
 
+/// Runs some places ahead of a walk over the list, and has what it will look at brought into the
+/// cache: each place is a chain of three pointers, whose misses would follow each other.
+const Ahead = struct {
+    conn: ?*Registration,
+    look: ?*Registration,
+
+    const places = 3;
+
+    inline fn begin(first: *Registration) Ahead {
+        var ahead: Ahead = .{ .conn = first, .look = first };
+        for (0..places) |_| ahead.stepConn();
+        return ahead;
+    }
+
+    inline fn step(ahead: *Ahead) void {
+        ahead.stepConn();
+        const r = ahead.look orelse return;
+        r.conn.prefetchLook();
+        ahead.look = r.listed_after;
+    }
+
+    inline fn stepConn(ahead: *Ahead) void {
+        const r = ahead.conn orelse return;
+        inline for (0..4) |line| @prefetch(@as([*]const u8, @ptrCast(r.conn)) + line * 64, .{});
+        ahead.conn = r.listed_after;
+        if (r.listed_after) |next| @prefetch(next, .{});
+    }
+};
+
 /// Looks in vain after which a registration is not looked at directly any more.
 const hot_looks_max = 1000;
 
 fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     const found = eventsOf(r);
     if (found == 0) {
-        r.idle_looks += 1;
+        r.idle_looks +|= 1;
         return false;
     }
     r.idle_looks = 0;
@@ -457,6 +490,7 @@ fn noteReported(r: *Registration) void {
     const e = r.epoll;
     e.last_reported = r;
     e.reported = true;
+    r.conn.prefetchExchange();
     e.peer_cpu = @atomicLoad(u32, &r.conn.rx_direction.producer_cpu, .monotonic);
 }
 
@@ -493,8 +527,10 @@ fn takeMarks(e: *Epoll) void {
 const Taker = struct {
     use: *RowUse,
     e: *Epoll,
+    count: u32 = 0,
 
     pub fn marked(taker: *Taker, slot: u32) void {
+        taker.prefetch(slot);
         const first = taker.use.by_slot[slot] orelse return;
         const c = first.conn;
         if (c.registration_count == 1) {
@@ -506,6 +542,20 @@ const Taker = struct {
         // Rung, perhaps, because the peer wants its bytes over TCP.
         stream.serveRecall(c);
     }
+
+    /// The first few of one scan are looked at at once: their slots' words can be on their way while
+    /// the pointers to them are found.
+    inline fn prefetch(taker: *Taker, slot: u32) void {
+        if (taker.count == early_max) return;
+        taker.count += 1;
+        const a = taker.use.arena;
+        for (&a.slot(slot).direction) |*direction| {
+            @prefetch(&direction.head, .{});
+            @prefetch(&direction.attn, .{});
+        }
+    }
+
+    const early_max = 8;
 };
 
 fn noteMark(r: *Registration) void {
