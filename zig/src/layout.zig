@@ -197,7 +197,9 @@ pub const Row = extern struct {
     /// One bit for each word of the bitmap: "look there". In the line of `sleeping`, which whoever
     /// sets a bit here looks at next.
     summary: [constants.row_summary_words]u64,
-    pad: [2]u64,
+    /// The slot marked last: what the owner will look at next, probably. For prefetching only.
+    hint: u64,
+    pad: u64,
     // followed by slot_count / 8 bytes of bits, padded to a cache line
 };
 

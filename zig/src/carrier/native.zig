@@ -59,6 +59,26 @@ pub const Native = struct {
         if (builtin.cpu.arch != .x86_64) fence();
     }
 
+    /// Brings a line into the cache that will be written. (`@prefetch` makes a mere read of it for a
+    /// cpu of the first kind; the instruction is older than all of them, or does nothing.)
+    pub inline fn prefetchWrite(line: *const anyopaque) void {
+        if (builtin.cpu.arch == .x86_64) {
+            asm volatile ("prefetchw (%[line])"
+                :
+                : [line] "r" (line),
+            );
+        } else @prefetch(@as(*const u8, @ptrCast(line)), .{ .rw = .write });
+    }
+
+    /// A word that tells what to prefetch, and nothing else.
+    pub inline fn hint(word: *u64, value: u64) void {
+        @atomicStore(u64, word, value, .monotonic);
+    }
+
+    pub inline fn hinted(word: *const u64) u64 {
+        return @atomicLoad(u64, word, .monotonic);
+    }
+
     /// One ring's memory: its first window lies apart from the rest (layout.zig, `hot_offset`).
     pub const Ring = struct {
         hot: [*]u8,

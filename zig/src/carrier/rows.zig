@@ -29,9 +29,12 @@ pub fn Rows(comptime Env: type) type {
         pub fn markReady(row: *layout.Row, bits: [*]u64, slot: u32, rung: *u64, bells: anytype) void {
             const index = slot / 64;
             const summary = &row.summary[index / 64];
+            Env.prefetchWrite(summary);
+            Env.prefetchWrite(&bits[index]);
             if (Env.faults.summary_before_bit) _ = setBit(summary, index);
             const was_marked = !setBit(&bits[index], slot);
             if (was_marked and Env.faults.bit_without_summary) return;
+            Env.hint(&row.hint, slot);
             if (!Env.faults.summary_before_bit) _ = setBit(summary, index);
             const sleeping = Env.load(.acquire_or_release, &row.sleeping);
             if (sleeping == 0 or sleeping == rung.*) return;
@@ -66,8 +69,15 @@ pub fn Rows(comptime Env: type) type {
         }
 
         /// Owner: takes every mark; `taker.marked(slot)` for each, which looks at that ring.
+        /// `taker.expect(slot)` may bring its lines into the cache before: the way of the marks' own
+        /// lines, from the publisher's cache to ours, is long enough for that.
         pub inline fn take(row: *layout.Row, bits: []u64, taker: anytype) void {
             for (row.summary[0..summaryWords(bits)], 0..) |*summary, i| {
+                const seen = Env.load(.relaxed, summary);
+                if (seen == 0) continue;
+                const first = i * 64 + @ctz(seen);
+                if (first < bits.len) Env.prefetchWrite(&bits[first]);
+                taker.expect(Env.hinted(&row.hint));
                 var words = takeWord(summary);
                 while (words != 0) : (words &= words - 1) {
                     const index = i * 64 + @ctz(words);
@@ -81,7 +91,6 @@ pub fn Rows(comptime Env: type) type {
         }
 
         inline fn takeWord(word: *u64) u64 {
-            if (Env.load(.relaxed, word) == 0) return 0;
             const taken = Env.exchange(word, 0);
             if (!Env.faults.no_take_fence) Env.fenceAfterRmw(); // pairs with markReady
             return taken;

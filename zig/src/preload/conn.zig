@@ -161,9 +161,9 @@ pub const Conn = struct {
     /// Bytes are there: the application will receive them, and then perhaps answer. The lines that
     /// this takes come all at once instead of one after the other, between barriers.
     pub inline fn prefetchExchange(c: *const Conn) void {
-        sys.prefetchWrite(&c.rx_direction.tail);
+        carrier.Native.prefetchWrite(&c.rx_direction.tail);
         @prefetch(c.nextByte(), .{});
-        sys.prefetchWrite(&c.tx_direction.head);
+        carrier.Native.prefetchWrite(&c.tx_direction.head);
         @prefetch(&c.tx_direction.attn, .{});
         @prefetch(&c.rx_direction.psleep, .{});
         @prefetch(&c.end.tx, .{});

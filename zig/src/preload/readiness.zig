@@ -154,6 +154,7 @@ pub fn dropRows(e: *Epoll, only: ?*Arena) void {
 
 /// Marks that nobody waits for any more. One that comes later costs the row's next owner a look.
 const Ignored = struct {
+    pub fn expect(_: *Ignored, _: u64) void {}
     pub fn marked(_: *Ignored, _: u32) void {}
 };
 
@@ -527,10 +528,8 @@ fn takeMarks(e: *Epoll) void {
 const Taker = struct {
     use: *RowUse,
     e: *Epoll,
-    count: u32 = 0,
 
     pub fn marked(taker: *Taker, slot: u32) void {
-        taker.prefetch(slot);
         const first = taker.use.by_slot[slot] orelse return;
         const c = first.conn;
         if (c.registration_count == 1) {
@@ -543,19 +542,17 @@ const Taker = struct {
         stream.serveRecall(c);
     }
 
-    /// The first few of one scan are looked at at once: their slots' words can be on their way while
-    /// the pointers to them are found.
-    inline fn prefetch(taker: *Taker, slot: u32) void {
-        if (taker.count == early_max) return;
-        taker.count += 1;
+    /// The slot's words can be on their way while its mark is, and the pointers to the rest are found.
+    pub inline fn expect(taker: *Taker, hint: u64) void {
         const a = taker.use.arena;
+        if (hint >= a.layout.slot_count) return; // a peer's nonsense
+        const slot: u32 = @intCast(hint);
+        @prefetch(&taker.use.by_slot[slot], .{});
         for (&a.slot(slot).direction) |*direction| {
             @prefetch(&direction.head, .{});
             @prefetch(&direction.attn, .{});
         }
     }
-
-    const early_max = 8;
 };
 
 fn noteMark(r: *Registration) void {

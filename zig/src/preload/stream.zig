@@ -447,6 +447,7 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
         @branchHint(.unlikely);
         if (!populate(c, s.reach(total))) return outOfMemory(c);
     }
+    if (@atomicLoad(u64, &c.tx_direction.attn[0], .monotonic) != 0) c.bells().prefetchMark(c.tx_direction.attn[0]);
     const cpu = spin.currentCpuPlusOne();
     if (c.tx_direction.producer_cpu != cpu) {
         @atomicStore(u32, &c.tx_direction.producer_cpu, cpu, .monotonic);

@@ -271,14 +271,3 @@ pub fn ownFd(fd: isize) ?i32 {
     _ = fds.set(.own, at, null);
     return at;
 }
-
-/// Brings a line into the cache that will be written. (`@prefetch` makes a mere read of it for a cpu
-/// of the first kind; the instruction is older than all of them, or does nothing.)
-pub inline fn prefetchWrite(line: *const anyopaque) void {
-    if (builtin.cpu.arch == .x86_64) {
-        asm volatile ("prefetchw (%[line])"
-            :
-            : [line] "r" (line),
-        );
-    } else @prefetch(@as(*const u8, @ptrCast(line)), .{ .rw = .write });
-}

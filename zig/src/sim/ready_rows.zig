@@ -133,6 +133,8 @@ const Taken = struct {
     slots: [4]u32 = undefined,
     count: u32 = 0,
 
+    pub fn expect(_: *Taken, _: u64) void {}
+
     pub fn marked(taken: *Taken, slot: u32) void {
         taken.slots[taken.count] = slot;
         taken.count += 1;
