@@ -114,7 +114,7 @@ pub const kernel_look_tx_ns = 2 * 1_000_000;
 
 /// With thousands of connections most have not been looked at for that long: then a process makes one
 /// such look in so long, after so many in a row.
-pub const kernel_look_tx_gap_ns = 20_000;
+pub const kernel_look_tx_gap_ns = 100_000;
 pub const kernel_looks_tx_in_a_row = 64;
 
 /// A process that opens connections looks at its line to the monitor at most this often.

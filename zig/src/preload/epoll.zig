@@ -415,8 +415,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
     if (e.foreign or (!e.reported and e.hot_count == 0)) return 0;
     var watch = e.spin.watch(e.peer_cpu) orelse return 0;
     while (watch.step()) {
-        var seen = false;
-        for (0..8) |_| seen = seen or readiness.glance(e);
+        const seen = readiness.glance(e);
         const due = watch.last -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
         if (!seen and !due) continue;
         const found = look(w);

@@ -416,7 +416,7 @@ fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
         if (at == count) at = 0;
         const r = e.hot[at];
         at += 1;
-        if (report(r, events, n)) n += 1 else if (r.idle_looks >= hot_looks_max) idle = r;
+        if (report(r, events, n)) n += 1 else if (r.idle_looks >= hot_looks_max / count) idle = r;
     }
     e.next_hot = at;
     if (idle) |r| retire(r); // not in the loop: it moves another one, which would be looked at twice
@@ -471,8 +471,9 @@ const Ahead = struct {
     }
 };
 
-/// Looks in vain after which a registration is not looked at directly any more.
-const hot_looks_max = 1000;
+/// Looks in vain at all hot registrations, after which one of them is looked at no more: that many
+/// looks cost, between two messages, what some 64 marks do. The fewer are hot the longer they stay.
+const hot_looks_max = 64 * epoll.hot_max;
 
 fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     const found = eventsOf(r);
@@ -576,12 +577,13 @@ pub fn giveBack(e: *Epoll, events: []sys.EpollEvent, n: usize) usize {
     return n - 1;
 }
 
-/// Might a scan find something? No side effects.
+/// Might a scan find something? Looks a few times. No side effects.
 pub fn glance(e: *Epoll) bool {
     const guard = e.mutex.lock();
     if (!guard.ok()) return true;
     defer guard.unlock();
-    return glanceLocked(e);
+    for (0..8) |_| if (glanceLocked(e)) return true;
+    return false;
 }
 
 pub fn glanceLocked(e: *Epoll) bool {
