@@ -496,7 +496,11 @@ fn park(e: *Epoll) void {
     _ = readiness.prepareSleep(e);
     interest.synchronise(e);
     e.parked = true;
-    if (readiness.needsLooks(e) or readiness.glanceLocked(e)) if (waiterOf(e)) |w| waiters.kick(w.number);
+    if (!readiness.needsLooks(e) and !readiness.glanceLocked(e)) return;
+    const w = waiterOf(e) orelse return;
+    waiters.kick(w.number);
+    // Readable already, until the next wait looks at all rows: nobody has to ring for more.
+    if (e.sleepers == 1) readiness.silence(e);
 }
 
 fn unpark(e: *Epoll) void {

@@ -657,6 +657,13 @@ pub fn handOver(e: *Epoll) void {
     if (needsLooks(e) or glanceLocked(e)) epoll.kickSleepers(e);
 }
 
+/// Whoever publishes from here on only marks.
+pub fn silence(e: *Epoll) void {
+    if (e.foreign) return;
+    var at = e.rows;
+    while (at) |use| : (at = use.next) Rows.sleepEnd(use.row());
+}
+
 pub fn endSleep(e: *Epoll) void {
     e.sleepers -= 1;
     if (e.foreign) return;
