@@ -150,11 +150,17 @@ const many = [...crowds, { count: connectionsMax(), name: "max" }].flatMap(({ co
         title: `${count.toLocaleString("en")} connections, ${active} active`,
         x: count,
         unit: "K/s",
-        transports: count > 10_000 ? kernelAndUs : sockets,
+        transports: count > 10_000
+          ? kernelAndUs
+          : active === "one"
+          ? [...sockets, "bare"]
+          : sockets,
         ...(count >= 10_000 ? { runs: 3 } : {}),
       },
       ...["--io", "epoll-lt", "--connections", `${count}`],
       ...(active === "one" ? ["--active", "1"] : []),
+      // Until each has had its turns on the carrier that it ends up on.
+      ...(count >= 10_000 ? ["--warmup-ms", "2000"] : []),
     )
   )
 );

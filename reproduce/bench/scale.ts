@@ -99,6 +99,11 @@ export function arenasFor(connections: number): number[] {
   return arenas;
 }
 
+/** A bit of a summary for each 64 slots. */
+function summaryWords(arenas: number[]): number {
+  return arenas.reduce((sum, slots) => sum + Math.ceil(slots / 4096), 0);
+}
+
 function tables({ connections, processes }: Target): PlanLine[] {
   const each = Math.ceil(connections / processes);
   const arenas = arenasFor(each);
@@ -136,9 +141,9 @@ function tables({ connections, processes }: Target): PlanLine[] {
       result: thousands(processes * 3),
     },
     {
-      what: "words of ready rows that one event loop looks through",
-      how: `${processes} clients x ${thousands(slots)} slots / 64`,
-      result: thousands(processes * slots / 64),
+      what: "summary words of ready rows that one event loop looks at",
+      how: `${processes} clients x one for each 4,096 slots of an arena, or part of that`,
+      result: thousands(processes * summaryWords(arenas)),
     },
   ];
 }

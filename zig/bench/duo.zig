@@ -31,7 +31,7 @@ pub fn run(comptime Channel: type, comptime name: []const u8, options: *const Op
         .server_io = "blocking",
         .transport = name,
         .size = options.size,
-        .connections = 1,
+        .connections = options.connections,
     };
     switch (mode) {
         .rtt => duo.measureRtt(&result),

@@ -10,6 +10,7 @@ const system = @import("system.zig");
 const server = @import("server.zig");
 const client = @import("client.zig");
 const pair = @import("pair.zig");
+const bare_many = @import("bare_many.zig");
 const bare_ring = @import("bare_ring.zig");
 const pipe = @import("pipe.zig");
 const floor = @import("floor.zig");
@@ -68,7 +69,7 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
     } else if (isAny(command, &.{"client"})) {
         runClient(&options);
     } else if (isAny(command, &.{"bare-ring"})) {
-        bare_ring.run(&options);
+        if (options.connections > 1) bare_many.run(&options) else bare_ring.run(&options);
     } else if (isAny(command, &.{"pipe"})) {
         pipe.run(&options);
     } else if (isAny(command, &.{"cache-line"})) {

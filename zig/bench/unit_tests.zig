@@ -1,6 +1,7 @@
 //! Root of sdbench's unit tests (main.zig cannot be: it brings a C main of its own).
 
 test {
+    _ = @import("bare_many.zig");
     _ = @import("bare_ring.zig");
     _ = @import("client_many.zig");
     _ = @import("histogram.zig");

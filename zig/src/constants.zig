@@ -55,6 +55,9 @@ pub const offer_probe_max = 16;
 /// Ready-bitmap rows of one side of an arena: epoll instances that may wait on it at once.
 pub const ready_rows = 64;
 
+/// A ready row's summary has a bit for each word of the bitmap of the largest arena.
+pub const row_summary_words = arena_slots_max / 64 / 64;
+
 /// Sleepers one direction can have armed at once (threads and epoll instances, over all processes
 /// that share the end). One more than these sleeps with a bounded timeout instead.
 pub const wait_words = 4;
@@ -113,6 +116,11 @@ pub const full_ring_spill_ns = 60 * 1_000_000;
 /// A producer looks at the kernel socket (RDHUP, ERR) when its last look is older than this: the
 /// kernel, not shared memory, says who is alive.
 pub const kernel_look_tx_ns = 2 * 1_000_000;
+
+/// With thousands of connections most have not been looked at for that long: then a process makes one
+/// such look in so long, after so many in a row.
+pub const kernel_look_tx_gap_ns = 100_000;
+pub const kernel_looks_tx_in_a_row = 64;
 
 /// A process that opens connections looks at its line to the monitor at most this often.
 pub const line_look_ns = 1_000_000;
@@ -187,6 +195,7 @@ comptime {
     assert(@popCount(@as(u64, arena_slots_max)) == 1);
     assert(offer_probe_max <= arena_slots_min);
     assert(wait_words * 8 <= cache_line - 16);
+    assert(row_summary_words >= 1 and (2 + row_summary_words) * 8 <= cache_line);
     assert(monitor_links_max + fork_links_max <= 1 << 16 and waiters_max <= 1 << 16);
     assert(fork_links_max % 512 == 0); // whole cache lines
 }

@@ -186,15 +186,20 @@ pub const Slot = extern struct {
     direction: [2]Direction align(64),
 };
 
-/// One epoll instance that waits on this arena: a bitmap of slots that want looking at, and a
-/// sleeping word. Written by its owner except `bits`, which both sides change by atomic OR and
-/// exchange.
+/// One epoll instance that waits on this arena: a bitmap of slots that want looking at, a summary of
+/// it, and a sleeping word. Written by its owner except the bits, which both sides change by atomic
+/// OR and exchange.
 pub const Row = extern struct {
     /// 0 = free; else an owner token (pid and a counter), claimed by CAS.
     owner: u64 align(64),
     /// 0 = awake; else the waiter to ring (encoding of wake.zig, with an epoch).
     sleeping: u64,
-    pad: [6]u64,
+    /// One bit for each word of the bitmap: "look there". In the line of `sleeping`, which whoever
+    /// sets a bit here looks at next.
+    summary: [constants.row_summary_words]u64,
+    /// The slot marked last: what the owner will look at next, probably. For prefetching only.
+    hint: u64,
+    pad: u64,
     // followed by slot_count / 8 bytes of bits, padded to a cache line
 };
 

@@ -54,6 +54,31 @@ pub const Native = struct {
         }
     }
 
+    /// `fence` right behind a read-modify-write: on x86 that was one already.
+    pub inline fn fenceAfterRmw() void {
+        if (builtin.cpu.arch != .x86_64) fence();
+    }
+
+    /// Brings a line into the cache that will be written. (`@prefetch` makes a mere read of it for a
+    /// cpu of the first kind; the instruction is older than all of them, or does nothing.)
+    pub inline fn prefetchWrite(line: *const anyopaque) void {
+        if (builtin.cpu.arch == .x86_64) {
+            asm volatile ("prefetchw (%[line])"
+                :
+                : [line] "r" (line),
+            );
+        } else @prefetch(@as(*const u8, @ptrCast(line)), .{ .rw = .write });
+    }
+
+    /// A word that tells what to prefetch, and nothing else.
+    pub inline fn hint(word: *u64, value: u64) void {
+        @atomicStore(u64, word, value, .monotonic);
+    }
+
+    pub inline fn hinted(word: *const u64) u64 {
+        return @atomicLoad(u64, word, .monotonic);
+    }
+
     /// One ring's memory: its first window lies apart from the rest (layout.zig, `hot_offset`).
     pub const Ring = struct {
         hot: [*]u8,
@@ -119,6 +144,13 @@ pub const Faults = struct {
     producer_clears: bool = false,
     /// Publish before the copy (m5 HEADFIRST).
     head_first: bool = false,
+    /// A ready bit that is set already: its summary bit is taken to be set, too.
+    bit_without_summary: bool = false,
+    /// A ready row's summary is set before its bit.
+    summary_before_bit: bool = false,
+    /// No barrier behind the setting, or the taking, of a ready bit or summary bit.
+    no_mark_fence: bool = false,
+    no_take_fence: bool = false,
     /// A survivor takes a dead holder's lock over and goes on without `recover`.
     no_recover: bool = false,
 };

@@ -89,6 +89,14 @@ pub const Bells = struct {
         const bits = bells.arena.rowBits(side, attention.target);
         Rows.markReady(row, bits, bells.slot, rung, bells);
     }
+
+    /// `ready` will follow for this word: its bit's line can come while the message is written.
+    pub fn prefetchMark(bells: Bells, value: u64) void {
+        const attention: carrier.Attention = .from(value);
+        if (attention.kind != @intFromEnum(carrier.AttentionKind.row) or attention.target >= constants.ready_rows) return;
+        const bits = bells.arena.rowBits(bells.arena.side ^ 1, attention.target);
+        carrier.Native.prefetchWrite(&bits[bells.slot / 64]);
+    }
 };
 
 pub var mutex: Mutex = .{};

@@ -148,6 +148,32 @@ pub const Conn = struct {
         return .{ .arena = c.arena, .slot = c.slot_index };
     }
 
+    /// Where the next byte to receive lies. For prefetching only: it asks nobody whether it is there.
+    inline fn nextByte(c: *const Conn) [*]const u8 {
+        const rx = &c.end.rx;
+        const index = (rx.position -% rx.seen_base) & (constants.hot_window_bytes - 1);
+        return c.rx_ring.hot + index;
+    }
+
+    /// What a look for bytes reads: brought into the cache before it is needed.
+    pub inline fn prefetchLook(c: *const Conn) void {
+        @prefetch(&c.end.rx, .{});
+        @prefetch(&c.rx_direction.head, .{});
+    }
+
+    /// Bytes are there: the application will receive them, and then perhaps answer. The lines that
+    /// this takes come all at once instead of one after the other, between barriers.
+    pub inline fn prefetchExchange(c: *const Conn) void {
+        carrier.Native.prefetchWrite(&c.rx_direction.tail);
+        @prefetch(c.nextByte(), .{});
+        carrier.Native.prefetchWrite(&c.tx_direction.head);
+        @prefetch(&c.tx_direction.attn, .{});
+        @prefetch(&c.rx_direction.psleep, .{});
+        @prefetch(&c.end.tx, .{});
+        @prefetch(&c.end.tx.counters, .{});
+        @prefetch(&c.end.rx.counters, .{});
+    }
+
     pub inline fn lockTx(c: *Conn) ?lock.Held {
         const held = lock.acquire(&c.end.tx.lock, c.shared) orelse return null;
         if (held == .inherited) recoverTx(c);

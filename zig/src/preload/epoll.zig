@@ -5,10 +5,10 @@
 //! connections come from it. What the kernel cannot know, ring readiness, comes from here:
 //!
 //!   hot registrations   looked at directly at every wait: one load of the ring's head
-//!   armed ones          cost nothing until the peer sets their bit in our ready row
+//!   armed ones          cost nothing until the peer sets their bit in our ready row; then they are
+//!                       on the ready list, and looked at, until a look finds nothing
 //!
-//! Going to sleep arms all; a bit makes one hot again. So a wait costs what is active, not what is
-//! registered (readiness.zig). Changes to registrations of ring connections are brought to the
+//! Going to sleep arms all. So a wait costs what is active, not what is registered (readiness.zig). Changes to registrations of ring connections are brought to the
 //! kernel only before it is asked next (interest.zig).
 //!
 //! To be rung, an instance owns a waiter: its local bell, the control descriptors and the doorbells
@@ -42,9 +42,9 @@ const Arena = arena_module.Arena;
 
 /// One connection's place in one epoll instance, through one descriptor.
 pub const Registration = struct {
-    next_free: ?*Registration = null,
+    conn: *Conn align(64),
     epoll: *Epoll,
-    conn: *Conn,
+    next_free: ?*Registration = null,
     fd: i32,
     /// What the application asked for; not `wanted`: deleted, but the kernel does not know yet.
     wanted: bool,
@@ -72,11 +72,17 @@ pub const Registration = struct {
     armed: ?u8,
     armed_out: ?u8,
     row: ?*readiness.RowUse,
+    /// On the instance's ready list, and its neighbours there.
+    listed: bool,
+    listed_before: ?*Registration,
+    listed_after: ?*Registration,
+    /// `Epoll.marks` when its bit was taken last.
+    marked_at: u64,
     /// Edge-triggered: events up to here have been reported.
     seen_head: u64,
     out_reported: bool,
     /// Looks in a row that found nothing, to leave the hot set.
-    idle_looks: u32,
+    idle_looks: u16,
 
     pub const not_hot = std.math.maxInt(u32);
 };
@@ -103,6 +109,12 @@ pub const Epoll = struct {
     hot: [hot_max]*Registration,
     hot_count: u32,
     next_hot: u32,
+    /// Armed registrations to look at, in turn (readiness.zig).
+    ready_list: readiness.List,
+    /// Begin the next scan with the ready list: the last one had no room for it.
+    list_first: bool,
+    /// Bits taken so far; a sleep counts as many (readiness.zig, `marked`).
+    marks: u64,
     dirty: [dirty_max]*Registration,
     dirty_count: u32,
     sleepers: u32,
@@ -115,8 +127,11 @@ pub const Epoll = struct {
     /// application is not in a wait, so that its doorbells make it readable.
     nested: bool,
     parked: bool,
-    /// What the last scan reported last.
+    /// What the last scan reported last; the cpu it came from; and that there was one since the last
+    /// sleep, so that it may pay to watch the rings.
     last_reported: ?*Registration,
+    peer_cpu: u32,
+    reported: bool,
     /// Data, by hash, with which descriptors that are no tracked connections were registered. A bit
     /// says that the kernel is to be asked, nothing more.
     unknown_data: [unknown_bits / 64]u64,
@@ -396,15 +411,13 @@ fn serveOwn(e: *const Epoll, events: []sys.EpollEvent) usize {
     return kept;
 }
 
-/// Watches the hot rings, and now and then the kernel, for a while. Events, or 0.
+/// Watches the hot rings and the rows, and now and then the kernel, for a while. Events, or 0.
 fn spinFor(w: Wait, deadline: u64) isize {
     const e = w.e;
-    if (e.hot_count == 0 or e.foreign) return 0;
-    const peer_cpu = @atomicLoad(u32, &e.hot[0].conn.rx_direction.producer_cpu, .monotonic);
-    var watch = e.spin.watch(peer_cpu) orelse return 0;
+    if (e.foreign or (!e.reported and e.hot_count == 0)) return 0;
+    var watch = e.spin.watch(e.peer_cpu) orelse return 0;
     while (watch.step()) {
-        var seen = false;
-        for (0..8) |_| seen = seen or readiness.glance(e);
+        const seen = readiness.glance(e);
         const due = watch.last -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
         if (!seen and !due) continue;
         const found = look(w);
@@ -433,7 +446,7 @@ fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
             return @intCast(n);
         }
         interest.synchronise(e);
-        if ((!reachable and e.ring_count > 0) or e.hot_count > 0) timeout = @min(timeout orelse bounded_ns, bounded_ns);
+        if ((!reachable and e.ring_count > 0) or readiness.needsLooks(e)) timeout = @min(timeout orelse bounded_ns, bounded_ns);
     }
     ends.count("sleeps");
     const start = clock.ticks();
@@ -485,7 +498,11 @@ fn park(e: *Epoll) void {
     _ = readiness.prepareSleep(e);
     interest.synchronise(e);
     e.parked = true;
-    if (e.hot_count > 0 or readiness.glanceLocked(e)) if (waiterOf(e)) |w| waiters.kick(w.number);
+    if (!readiness.needsLooks(e) and !readiness.glanceLocked(e)) return;
+    const w = waiterOf(e) orelse return;
+    waiters.kick(w.number);
+    // Readable already, until the next wait looks at all rows: nobody has to ring for more.
+    if (e.sleepers == 1) readiness.silence(e);
 }
 
 fn unpark(e: *Epoll) void {

@@ -24,6 +24,7 @@ const Conn = conn_module.Conn;
 const Epoll = epoll.Epoll;
 const Registration = epoll.Registration;
 
+const in_events = sys.EPOLLIN | sys.EPOLLRDNORM;
 const out_events = sys.EPOLLOUT | sys.EPOLLWRNORM;
 
 var pool: Pool(Registration, 256) = .{};
@@ -135,7 +136,7 @@ fn set(r: *Registration, event: *const sys.EpollEvent) void {
     r.seen_head = r.conn.end.rx.position;
     r.out_reported = false;
     if (!r.conn.isAttached()) return;
-    if (r.joined) readiness.heat(r) else join(r);
+    if (r.joined) readiness.lookAt(r) else join(r);
 }
 
 /// How many registrations are of the kinds that need care with the kernel's events.
@@ -181,14 +182,15 @@ fn placeOf(c: *Conn, e: *Epoll, fd: i32) ?*?*Registration {
 // The kernel's copy
 
 /// What the kernel is to watch: without OUT while sending rides the ring, and without ONESHOT, which
-/// `claimOneshot` sees to.
+/// `claimOneshot` sees to. The same with OUT as without it where IN is wanted, so that a program that
+/// switches OUT on and off at every message (wrk) costs no system call.
 pub fn kernelEvents(c: *Conn, wanted: u32) u32 {
     if (!c.isAttached()) return wanted;
     const events = wanted & ~sys.EPOLLONESHOT;
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
-    if (!in_ring or events & out_events == 0) return events;
-    // Whoever waits for space has to hear that the peer is going: then a send does not block. (The
-    // kernel takes few events with EXCLUSIVE; its end is IN as well.)
+    if (!in_ring or events & (in_events | out_events) == 0) return events;
+    // Whoever waits for space has to hear that the peer is going: then a send does not block. (Its
+    // end is IN as well: all that the kernel takes with EXCLUSIVE, and no further wake-up with IN.)
     const going: u32 = if (events & sys.EPOLLEXCLUSIVE != 0) sys.EPOLLIN else sys.EPOLLRDHUP;
     return (events & ~out_events) | going;
 }
@@ -215,10 +217,11 @@ fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
     while (at) |r| : (at = r.next) {
         if (!r.joined or r.data != event.data) continue;
         if (end) r.conn.kernel_speaks = true;
-        if (r.kernel_events & out_events == r.events & out_events) continue;
         const going = r.kernel_events & ~r.events & (sys.EPOLLIN | sys.EPOLLRDHUP);
+        const hidden = r.events & ~r.kernel_events & out_events;
+        if (going | hidden == 0) continue;
         if (event.events & going == 0 and !end) continue;
-        return (event.events & ~going) | (r.events & out_events);
+        return (event.events & ~going) | hidden;
     }
     return event.events;
 }
@@ -364,7 +367,7 @@ pub fn ringIsFull(c: *Conn) void {
         const guard = r.epoll.mutex.lock();
         defer guard.unlock();
         r.out_reported = false;
-        if (r.joined) readiness.heat(r);
+        if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
     }
 }

@@ -1,5 +1,24 @@
-//! Which ring connections of an epoll instance are ready: the hot set, the armed rest, and the ready
-//! rows that bring armed ones back. Everything here runs under the instance's mutex.
+//! Which ring connections of an epoll instance are ready. Everything here runs under the instance's
+//! mutex. A registration of a ring connection is one of:
+//!
+//!   hot        looked at at every scan: its peer pays nothing for it. For few that talk often
+//!   armed      its peer sets a bit in our ready row at every message (wait words of kind row, for
+//!              bytes and, while a full ring is waited for, for space)
+//!   stranded   neither: no room in the hot set, no wait word or no row. Scans walk all then
+//!
+//! Taking a bit puts an armed registration on the **ready list**, as a wake-up does in the kernel. It
+//! stays armed. Each scan looks at those on the list, in turn: one that has events is reported, and
+//! goes to the list's end if it is level-triggered; one that has none leaves the list. So with any
+//! number of connections a message costs one bit, one look that finds it and one that does not, and
+//! wait words are written when a connection joins and not at every message.
+//!
+//! Invariant: whoever is armed and not listed has been looked at, and found without events, after its
+//! last bit was taken, or after it was armed (`rest`). What was published since has set, or will set,
+//! a bit (carrier/rows.zig), which a scan takes before anybody sleeps.
+//!
+//! An armed registration becomes hot when few others talk: its bit comes again within as many marks
+//! as the hot set has places, with no sleep between (going to sleep arms all that are hot, so heating
+//! would be in vain). One that is looked at in vain many times in a row is armed again.
 
 const std = @import("std");
 const constants = @import("../constants.zig");
@@ -56,11 +75,12 @@ pub fn listenTo(r: *Registration) void {
         use.users += 1;
         use.by_slot[r.conn.slot_index] = r;
     }
-    heat(r);
+    begin(r);
 }
 
 pub fn unlisten(r: *Registration) void {
-    if (r.hot_index != Registration.not_hot) cool(r);
+    if (isHot(r)) cool(r);
+    r.epoll.ready_list.remove(r);
     disarm(r);
     unstrand(r);
     const use = r.row orelse return;
@@ -123,7 +143,8 @@ pub fn dropRows(e: *Epoll, only: ?*Arena) void {
         at.* = use.next;
         if (!e.foreign) {
             Rows.sleepEnd(use.row());
-            for (use.bits()) |*word| _ = Rows.take(word);
+            var nobody: Ignored = .{};
+            Rows.take(use.row(), use.bits(), &nobody);
             @atomicStore(u64, &use.row().owner, 0, .release);
         }
         sys.unmap(@ptrCast(use.by_slot.ptr), use.by_slot.len * @sizeOf(?*Registration));
@@ -131,31 +152,96 @@ pub fn dropRows(e: *Epoll, only: ?*Arena) void {
     }
 }
 
+/// Marks that nobody waits for any more. One that comes later costs the row's next owner a look.
+const Ignored = struct {
+    pub fn expect(_: *Ignored, _: u64) void {}
+    pub fn marked(_: *Ignored, _: u32) void {}
+};
+
 fn sleepValue(w: *waiters.Waiter, use: *const RowUse) u64 {
     return w.attention(.thread, use.arena.my_link, w.number);
 }
 
 // ---------------------------------------------------------------------------------------------
-// Hot and armed
+// Hot, armed, stranded; the ready list
 
-/// From here on looked at at every wait.
-pub fn heat(r: *Registration) void {
-    disarm(r);
-    unstrand(r);
-    if (r.hot_index != Registration.not_hot) return;
-    const e = r.epoll;
-    if (e.hot_count == epoll.hot_max and !coolIdle(e)) {
-        // No room: armed, and its own bit makes the next scan look at what may be there already.
-        if (arm(r)) setBit(r) else strand(r);
-        return;
+/// Registrations in the order in which they are to be looked at.
+pub const List = struct {
+    first: ?*Registration = null,
+    last: ?*Registration = null,
+
+    fn append(list: *List, r: *Registration) void {
+        r.listed = true;
+        r.listed_before = list.last;
+        r.listed_after = null;
+        if (list.last) |last| last.listed_after = r else list.first = r;
+        list.last = r;
     }
+
+    fn remove(list: *List, r: *Registration) void {
+        if (!r.listed) return;
+        r.listed = false;
+        if (r.listed_before) |before| before.listed_after = r.listed_after else list.first = r.listed_after;
+        if (r.listed_after) |after| after.listed_before = r.listed_before else list.last = r.listed_before;
+    }
+};
+
+inline fn isHot(r: *const Registration) bool {
+    return r.hot_index != Registration.not_hot;
+}
+
+/// The next scan looks at it, whatever happened to it: MOD, a ring that was found full.
+pub fn lookAt(r: *Registration) void {
+    const e = r.epoll;
+    if (isHot(r) or r.listed or r.stranded or e.foreign) return;
+    e.ready_list.append(r);
+}
+
+/// Hot if there is room, else armed and looked at once.
+fn begin(r: *Registration) void {
+    const e = r.epoll;
+    if (e.foreign) return; // scans walk all
+    if (e.hot_count < epoll.hot_max) return heat(r);
+    if (arm(r)) e.ready_list.append(r) else strand(r);
+}
+
+/// From here on looked at at every scan.
+fn heat(r: *Registration) void {
+    const e = r.epoll;
+    e.ready_list.remove(r);
+    disarm(r);
     r.hot_index = e.hot_count;
     r.idle_looks = 0;
     e.hot[e.hot_count] = r;
     e.hot_count += 1;
 }
 
-/// Neither hot nor armed (no room, no row): looked at by walking, and sleeps are bounded.
+fn cool(r: *Registration) void {
+    const e = r.epoll;
+    const last = e.hot[e.hot_count - 1];
+    e.hot[r.hot_index] = last;
+    last.hot_index = r.hot_index;
+    e.hot_count -= 1;
+    r.hot_index = Registration.not_hot;
+}
+
+/// Looked at in vain for long: armed from here on. It stays hot if that is impossible.
+fn retire(r: *Registration) void {
+    r.idle_looks = 0;
+    if (!arm(r)) return disarm(r);
+    cool(r);
+    if (wantsLook(r)) lookAt(r);
+}
+
+/// A look is over, and `r` is not on the list: armed, and looked at again after that. What still
+/// wants a look (a switch of carriers ahead, fewer bytes than SO_RCVLOWAT) gets it at the next scan.
+fn rest(r: *Registration) void {
+    if (!arm(r)) {
+        disarm(r);
+        strand(r);
+    } else if (wantsLook(r)) lookAt(r);
+}
+
 fn strand(r: *Registration) void {
     if (r.stranded) return;
     r.stranded = true;
@@ -168,36 +254,8 @@ fn unstrand(r: *Registration) void {
     r.epoll.stranded_count -= 1;
 }
 
-fn setBit(r: *const Registration) void {
-    const use = r.row orelse return;
-    const bit = @as(u64, 1) << @truncate(r.conn.slot_index);
-    _ = @atomicRmw(u64, &use.bits()[r.conn.slot_index / 64], .Or, bit, .acq_rel);
-}
-
-fn cool(r: *Registration) void {
-    const e = r.epoll;
-    const last = e.hot[e.hot_count - 1];
-    e.hot[r.hot_index] = last;
-    last.hot_index = r.hot_index;
-    e.hot_count -= 1;
-    r.hot_index = Registration.not_hot;
-}
-
-/// Makes room in the hot set: the one that was idle longest gets armed.
-fn coolIdle(e: *Epoll) bool {
-    var idlest: ?*Registration = null;
-    for (e.hot[0..e.hot_count]) |r| {
-        if (r.idle_looks == 0 or r.row == null) continue;
-        if (idlest == null or r.idle_looks > idlest.?.idle_looks) idlest = r;
-    }
-    const r = idlest orelse return false;
-    if (!arm(r)) return false;
-    cool(r);
-    if (wantsLook(r)) setBit(r);
-    return true;
-}
-
-/// Asks the peer to set our bit. Ends with a full barrier: look at the ring again after it.
+/// Asks the peer to set our bit. Ends with a full barrier if anything was to be asked: look at the
+/// ring again after it.
 fn arm(r: *Registration) bool {
     const use = r.row orelse return false;
     const w = r.epoll.waiter orelse return false;
@@ -215,17 +273,22 @@ fn armOut(r: *Registration, value: u64) bool {
     return r.armed_out != null;
 }
 
+/// There is space: our peer is not to mark us at every byte that it reads from now on.
+fn disarmOut(r: *Registration) void {
+    const index = r.armed_out orelse return;
+    if (!r.epoll.foreign) Wake.disarm(&r.conn.tx_direction.psleep, index);
+    r.armed_out = null;
+}
+
 fn waitsForSpace(r: *const Registration) bool {
     return r.events & out_events != 0 and sendsByRing(r.conn) and !writableRing(r.conn);
 }
 
 fn disarm(r: *Registration) void {
-    if (!r.epoll.foreign) {
-        if (r.armed) |index| Wake.disarm(&r.conn.rx_direction.attn, index);
-        if (r.armed_out) |index| Wake.disarm(&r.conn.tx_direction.psleep, index);
-    }
+    disarmOut(r);
+    const index = r.armed orelse return;
+    if (!r.epoll.foreign) Wake.disarm(&r.conn.rx_direction.attn, index);
     r.armed = null;
-    r.armed_out = null;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -327,35 +390,110 @@ fn readyOut(r: *Registration) bool {
     return true;
 }
 
-/// Ring events into `events`, at most `events.len`; the number. Starts where the last scan ended.
+/// Ring events into `events`, at most `events.len`; the number. What did not get its turn, for want
+/// of room, is first next time.
 pub fn scan(e: *Epoll, events: []sys.EpollEvent) usize {
     if (e.foreign or e.stranded_count > 0) return scanAll(e, events);
-    takeBits(e);
+    takeMarks(e);
+    if (e.list_first) {
+        const n = scanList(e, events);
+        e.list_first = false;
+        return n + scanHot(e, events[n..]);
+    }
+    const n = scanHot(e, events);
+    e.list_first = n == events.len and e.ready_list.first != null;
+    return n + scanList(e, events[n..]);
+}
+
+fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
     const count = e.hot_count;
     if (count == 0) return 0;
     var n: usize = 0;
     var looked: u32 = 0;
+    var idle: ?*Registration = null;
     var at = e.next_hot % count;
     while (looked < count and n < events.len) : (looked += 1) {
-        if (at >= e.hot_count) at = 0;
-        if (report(e.hot[at], events, n)) n += 1;
+        if (at == count) at = 0;
+        const r = e.hot[at];
         at += 1;
+        if (report(r, events, n)) n += 1 else if (r.idle_looks >= hot_looks_max / count) idle = r;
     }
     e.next_hot = at;
+    if (idle) |r| retire(r); // not in the loop: it moves another one, which would be looked at twice
     return n;
 }
+
+/// Each of those on the list at most once.
+fn scanList(e: *Epoll, events: []sys.EpollEvent) usize {
+    const list = &e.ready_list;
+    const last = list.last orelse return 0;
+    var n: usize = 0;
+    var ahead: Ahead = .begin(list.first.?);
+    while (n < events.len) {
+        const r = list.first.?;
+        ahead.step();
+        list.remove(r);
+        if (r.armed_out != null and !waitsForSpace(r)) disarmOut(r);
+        const found = report(r, events, n);
+        if (found) n += 1;
+        if (found and r.events & (sys.EPOLLET | sys.EPOLLONESHOT) == 0) list.append(r) else rest(r);
+        if (r == last) break;
+    }
+    return n;
+}
+
+/// Runs some places ahead of a walk over the list, and has what it will look at brought into the
+/// cache: each place is a chain of three pointers, whose misses would follow each other.
+const Ahead = struct {
+    conn: ?*Registration,
+    look: ?*Registration,
+
+    const places = 3;
+
+    inline fn begin(first: *Registration) Ahead {
+        var ahead: Ahead = .{ .conn = first, .look = first };
+        for (0..places) |_| ahead.stepConn();
+        return ahead;
+    }
+
+    inline fn step(ahead: *Ahead) void {
+        ahead.stepConn();
+        const r = ahead.look orelse return;
+        r.conn.prefetchLook();
+        ahead.look = r.listed_after;
+    }
+
+    inline fn stepConn(ahead: *Ahead) void {
+        const r = ahead.conn orelse return;
+        inline for (0..4) |line| @prefetch(@as([*]const u8, @ptrCast(r.conn)) + line * 64, .{});
+        ahead.conn = r.listed_after;
+        if (r.listed_after) |next| @prefetch(next, .{});
+    }
+};
+
+/// Looks in vain at all hot registrations, after which one of them is looked at no more: that many
+/// looks cost, between two messages, what some 64 marks do. The fewer are hot the longer they stay.
+const hot_looks_max = 64 * epoll.hot_max;
 
 fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     const found = eventsOf(r);
     if (found == 0) {
-        r.idle_looks += 1;
+        r.idle_looks +|= 1;
         return false;
     }
     r.idle_looks = 0;
-    r.epoll.last_reported = r;
+    noteReported(r);
     events[n] = .{ .events = if (r.conn.kernel_speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
+}
+
+fn noteReported(r: *Registration) void {
+    const e = r.epoll;
+    e.last_reported = r;
+    e.reported = true;
+    r.conn.prefetchExchange();
+    e.peer_cpu = @atomicLoad(u32, &r.conn.rx_direction.producer_cpu, .monotonic);
 }
 
 /// The kernel has told of the peer's end: what it told once it tells always.
@@ -369,7 +507,7 @@ fn endOf(r: *const Registration) u32 {
 /// Every registration is looked at: in a forked child (rows and bits are the parent's), and while
 /// some are stranded.
 fn scanAll(e: *Epoll, events: []sys.EpollEvent) usize {
-    if (!e.foreign) takeBits(e);
+    if (!e.foreign) takeMarks(e);
     var n: usize = 0;
     var at = e.registrations;
     while (at) |r| : (at = r.next) {
@@ -379,23 +517,53 @@ fn scanAll(e: *Epoll, events: []sys.EpollEvent) usize {
     return n;
 }
 
-/// Armed registrations whose bit was set become hot.
-fn takeBits(e: *Epoll) void {
+/// Armed registrations whose bit was set get on the ready list.
+fn takeMarks(e: *Epoll) void {
     var at = e.rows;
     while (at) |use| : (at = use.next) {
-        for (use.bits(), 0..) |*word, i| {
-            var bits = Rows.take(word);
-            while (bits != 0) : (bits &= bits - 1) {
-                const marked = use.by_slot[i * 64 + @ctz(bits)] orelse continue;
-                for (marked.conn.registrations) |maybe| {
-                    const r = maybe orelse continue;
-                    if (r.epoll == e and r.joined) heat(r);
-                }
-                // Rung, perhaps, because the peer wants its bytes over TCP.
-                stream.serveRecall(marked.conn);
-            }
+        var taker: Taker = .{ .use = use, .e = e };
+        Rows.take(use.row(), use.bits(), &taker);
+    }
+}
+
+const Taker = struct {
+    use: *RowUse,
+    e: *Epoll,
+
+    pub fn marked(taker: *Taker, slot: u32) void {
+        const first = taker.use.by_slot[slot] orelse return;
+        const c = first.conn;
+        if (c.registration_count == 1) {
+            noteMark(first);
+        } else for (c.registrations) |maybe| {
+            const r = maybe orelse continue;
+            if (r.epoll == taker.e and r.joined) noteMark(r);
+        }
+        // Rung, perhaps, because the peer wants its bytes over TCP.
+        stream.serveRecall(c);
+    }
+
+    /// The slot's words can be on their way while its mark is, and the pointers to the rest are found.
+    pub inline fn expect(taker: *Taker, hint: u64) void {
+        const a = taker.use.arena;
+        if (hint >= a.layout.slot_count) return; // a peer's nonsense
+        const slot: u32 = @intCast(hint);
+        @prefetch(&taker.use.by_slot[slot], .{});
+        for (&a.slot(slot).direction) |*direction| {
+            @prefetch(&direction.head, .{});
+            @prefetch(&direction.attn, .{});
         }
     }
+};
+
+fn noteMark(r: *Registration) void {
+    const e = r.epoll;
+    const since = e.marks - r.marked_at;
+    e.marks += 1;
+    r.marked_at = e.marks;
+    if (isHot(r) or r.stranded) return;
+    if (since < epoll.hot_max and e.hot_count < epoll.hot_max) return heat(r);
+    lookAt(r);
 }
 
 /// Makes room for one kernel event by taking back the last ring event; what it had marked as told
@@ -405,23 +573,32 @@ pub fn giveBack(e: *Epoll, events: []sys.EpollEvent, n: usize) usize {
     if (r.data != events[n - 1].data or r.events & sys.EPOLLONESHOT != 0) return n;
     r.seen_head = r.conn.end.rx.position;
     r.out_reported = false;
+    lookAt(r);
     return n - 1;
 }
 
-/// Might a scan find something? No side effects.
+/// Might a scan find something? Looks a few times. No side effects.
 pub fn glance(e: *Epoll) bool {
     const guard = e.mutex.lock();
     if (!guard.ok()) return true;
     defer guard.unlock();
-    return glanceLocked(e);
+    for (0..8) |_| if (glanceLocked(e)) return true;
+    return false;
 }
 
 pub fn glanceLocked(e: *Epoll) bool {
     for (e.hot[0..e.hot_count]) |r| if (wantsLook(r)) return true;
     if (e.foreign) return false;
     var at = e.rows;
-    while (at) |use| : (at = use.next) if (Rows.anyReady(use.bits())) return true;
+    while (at) |use| : (at = use.next) if (Rows.anyReady(use.row(), use.bits())) return true;
+    var listed = e.ready_list.first;
+    while (listed) |r| : (listed = r.listed_after) if (wantsLook(r)) return true;
     return false;
+}
+
+/// Somebody has events, perhaps, that no bit will tell of.
+pub fn needsLooks(e: *const Epoll) bool {
+    return e.hot_count > 0 or e.ready_list.first != null;
 }
 
 fn wantsLook(r: *const Registration) bool {
@@ -441,6 +618,8 @@ fn wantsLook(r: *const Registration) bool {
 /// Announces the sleep to every ring. True: each of them can wake us. Look once more after this.
 pub fn prepareSleep(e: *Epoll) bool {
     e.sleepers += 1;
+    e.reported = false;
+    e.marks += epoll.hot_max;
     if (e.foreign) return false;
     var sound = e.stranded_count == 0;
     var at = e.rows;
@@ -475,7 +654,14 @@ fn armAll(e: *Epoll) void {
 pub fn handOver(e: *Epoll) void {
     if (e.sleepers == 0 or e.foreign) return;
     armAll(e);
-    if (e.hot_count > 0 or glanceLocked(e)) epoll.kickSleepers(e);
+    if (needsLooks(e) or glanceLocked(e)) epoll.kickSleepers(e);
+}
+
+/// Whoever publishes from here on only marks.
+pub fn silence(e: *Epoll) void {
+    if (e.foreign) return;
+    var at = e.rows;
+    while (at) |use| : (at = use.next) Rows.sleepEnd(use.row());
 }
 
 pub fn endSleep(e: *Epoll) void {

@@ -397,7 +397,7 @@ inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
     if (!c.isAttached()) return closedMeanwhile(c, held, .tx);
     var s = c.sender();
     const now = clock.ticks();
-    const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns);
+    const due = now -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns) and affordsLook(c, now);
     c.guard.sent(now);
     const plain = s.inRing() and !due and !c.shutWrite() and
         s.flags() == 0 and flags & send_kernel_flags == 0;
@@ -414,6 +414,21 @@ inline fn sendOnce(c: *Conn, b: *Buffers, flags: u32) isize {
     }
     c.unlockTx(held);
     return n;
+}
+
+/// Clock up to which this process has paid for its senders' looks at the kernel.
+var looks_paid_until: u64 = 0;
+
+/// A look costs as much as the message itself. Where each of thousands of connections sends now and
+/// then, not all are made: a peer that closes says so in shared memory, so what is found later is
+/// one that was killed, and whose connection nobody has been waiting on.
+noinline fn affordsLook(c: *const Conn, now: u64) bool {
+    if (c.tx_looked == 0) return true; // the socket had an event
+    const gap = clock.fromNs(constants.kernel_look_tx_gap_ns);
+    const paid = @max(now, @atomicLoad(u64, &looks_paid_until, .monotonic));
+    if (paid - now > gap * constants.kernel_looks_tx_in_a_row) return false;
+    @atomicStore(u64, &looks_paid_until, paid + gap, .monotonic);
+    return true;
 }
 
 /// Another thread closed the descriptor while this one waited for the lock.
@@ -436,6 +451,7 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
         @branchHint(.unlikely);
         if (!populate(c, s.reach(total))) return outOfMemory(c);
     }
+    if (@atomicLoad(u64, &c.tx_direction.attn[0], .monotonic) != 0) c.bells().prefetchMark(c.tx_direction.attn[0]);
     const cpu = spin.currentCpuPlusOne();
     if (c.tx_direction.producer_cpu != cpu) {
         @atomicStore(u32, &c.tx_direction.producer_cpu, cpu, .monotonic);

@@ -51,6 +51,19 @@ pub fn SimEnv(comptime sizes: Sizes) type {
             machine.fence();
         }
 
+        pub fn fenceAfterRmw() void {
+            machine.fence();
+        }
+
+        /// Prefetching changes nothing that anybody can see.
+        pub fn prefetchWrite(_: *const anyopaque) void {}
+
+        pub fn hint(_: *u64, _: u64) void {}
+
+        pub fn hinted(_: *const u64) u64 {
+            return 0;
+        }
+
         pub const Ring = [*]u8;
 
         pub fn at(ring: Ring, index: u64) [*]u8 {

@@ -1,6 +1,10 @@
 //! Scenario M3b: two rings, one epoll instance that waits for both through one row of ready bits.
 //! Its words stay armed while it drains, or are disarmed and armed again. Nothing but the doorbell
 //! can wake it, so a lost wake-up leaves it stuck.
+//!
+//! The rings' bits lie in one word of the row; or in two, with a summary bit each; or both rings have
+//! one bit, as the two directions of a connection and the processes that share an end have, and one
+//! of those who set it may be killed at any moment.
 
 const machine = @import("machine.zig");
 const explorer = @import("explorer.zig");
@@ -11,6 +15,7 @@ const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
 
 const ring_bytes = 4;
+/// What each ring carries; a mortal sender's sends one.
 const stream_bytes = 2;
 
 const Env = env.SimEnv(.{ .ring_bytes = ring_bytes, .hot_window_bytes = 2 });
@@ -28,6 +33,7 @@ const Ring = extern struct {
     bytes: [8]u8,
     tx: layout.TxEnd,
     rx: layout.RxEnd,
+    to_send: u64,
     sent: u64,
     received: u64,
     armed: u64,
@@ -36,18 +42,50 @@ const Ring = extern struct {
 const World = extern struct {
     rings: [2]Ring,
     row: layout.Row,
-    bits: u64,
+    bits: [2]u64,
+    slots: [2]u32,
     rung: [kernel_module.bells_max]bool,
     epoch: u32,
+    is_mortal: bool,
+    is_killed: bool,
 };
 
-pub fn scenario(comptime name: []const u8, comptime order: machine.MemoryOrder) explorer.Scenario {
-    return .{ .name = name, .order = order, .setUp = &setUp, .describe = &trace.describer(World) };
+pub const Bits = enum { one_word, two_words, one_bit };
+
+pub fn scenario(
+    comptime name: []const u8,
+    comptime order: machine.MemoryOrder,
+    comptime bits: Bits,
+) explorer.Scenario {
+    return .{
+        .name = name,
+        .order = order,
+        .setUp = &Variant(bits).setUp,
+        .events = &possibleKill,
+        .apply = &kill,
+        .eventName = &killName,
+        .describe = &trace.describer(World),
+    };
 }
 
-fn setUp() void {
+fn Variant(comptime bits: Bits) type {
+    return struct {
+        fn setUp() void {
+            world().slots = switch (bits) {
+                .one_word => .{ 0, 1 },
+                .two_words => .{ 0, 64 },
+                .one_bit => .{ 1, 1 },
+            };
+            world().is_mortal = bits == .one_bit;
+            spawnAll();
+        }
+    };
+}
+
+fn spawnAll() void {
     machine.world_bytes = @sizeOf(World);
-    for (&world().rings) |*ring| {
+    for (&world().rings, 0..) |*ring, index| {
+        ring.to_send = if (world().is_mortal and index == 0) 1 else stream_bytes;
         ring.bytes = @splat(0xee);
         ring.direction.down = layout.Direction.open_ended;
         ring.direction.gate = carrier.Gate.of(.ring, 0).word();
@@ -55,7 +93,8 @@ fn setUp() void {
         ring.rx.carrier = @backingInt(layout.Carrier.ring);
         ring.direction.attn[0] = wanted;
     }
-    machine.spawn("sender 0", 0, &FirstSender.step);
+    const spawn = if (world().is_mortal) &machine.spawnMortal else &machine.spawn;
+    spawn("sender 0", 0, &FirstSender.step);
     machine.spawn("sender 1", 1, &SecondSender.step);
     machine.spawn("waiter", waiter_process, &waiterStep);
 }
@@ -70,15 +109,15 @@ fn world() *World {
 const FirstSender = SenderOf(0);
 const SecondSender = SenderOf(1);
 
-fn SenderOf(comptime slot: u32) type {
+fn SenderOf(comptime index: u32) type {
     return struct {
         fn step() machine.Next {
             const w = world();
-            const ring = &w.rings[slot];
-            if (ring.sent == stream_bytes) return .done;
+            const ring = &w.rings[index];
+            if (ring.sent == ring.to_send) return .done;
             var s = Sender.init(&ring.direction, &ring.tx, &ring.bytes);
             _ = s.append(&.{@intCast(ring.sent)});
-            s.publish(Bells{ .rung = &w.rung, .row = .{ .mark = &markReady, .slot = slot } });
+            s.publish(Bells{ .rung = &w.rung, .row = .{ .mark = &markReady, .slot = w.slots[index] } });
             ring.sent += 1;
             return .again;
         }
@@ -87,23 +126,45 @@ fn SenderOf(comptime slot: u32) type {
 
 fn markReady(slot: u32, rung: *u64, bells: Bells) void {
     const w = world();
-    Rows.markReady(&w.row, @ptrCast(&w.bits), slot, rung, bells);
+    Rows.markReady(&w.row, &w.bits, slot, rung, bells);
 }
 
+const Taken = struct {
+    slots: [4]u32 = undefined,
+    count: u32 = 0,
+
+    pub fn expect(_: *Taken, _: u64) void {}
+
+    pub fn marked(taken: *Taken, slot: u32) void {
+        taken.slots[taken.count] = slot;
+        taken.count += 1;
+    }
+
+    fn has(taken: *const Taken, slot: u32) bool {
+        for (taken.slots[0..taken.count]) |one| if (one == slot) return true;
+        return false;
+    }
+};
+
+/// All marks are taken, then the rings that had one are looked at.
 fn waiterStep() machine.Next {
     const w = world();
-    const all = w.rings[0].received == stream_bytes and w.rings[1].received == stream_bytes;
-    if (all) return .done;
-    const taken = Rows.take(&w.bits);
-    if (taken == 0) return waiterSleeps(w);
+    if (isFinished(&w.rings[0], w.is_killed) and isFinished(&w.rings[1], false)) return .done;
+    var taken: Taken = .{};
+    Rows.take(&w.row, &w.bits, &taken);
+    if (taken.count == 0) return waiterSleeps(w);
     const disarms = machine.choose("disarm while draining", 2) == 1;
-    for (&w.rings, 0..) |*ring, slot| {
-        if (taken >> @intCast(slot) & 1 != 0) drain(w, ring, @intCast(slot), disarms);
+    for (&w.rings, w.slots) |*ring, slot| {
+        if (taken.has(slot)) drain(w, ring, disarms);
     }
     return .again;
 }
 
-fn drain(w: *World, ring: *Ring, slot: u6, disarms: bool) void {
+fn isFinished(ring: *const Ring, is_killed: bool) bool {
+    return ring.received == ring.to_send or is_killed;
+}
+
+fn drain(w: *World, ring: *Ring, disarms: bool) void {
     var r: Receiver = .{ .direction = &ring.direction, .end = &ring.rx, .ring = &ring.bytes };
     if (disarms) Wake.disarm(&ring.direction.attn, 0);
     while (r.ringBytes() != 0) {
@@ -117,13 +178,13 @@ fn drain(w: *World, ring: *Ring, slot: u6, disarms: bool) void {
     }
     if (!disarms) return;
     _ = Wake.arm(&ring.direction.attn, wanted);
-    if (r.ringBytes() != 0) _ = Env.bitOr(&w.bits, @as(u64, 1) << slot);
+    if (r.ringBytes() != 0) drain(w, ring, false);
 }
 
 fn waiterSleeps(w: *World) machine.Next {
     const value = kernel_module.waitValue(.thread, waiter_bell, &w.epoch);
     Rows.sleepBegin(&w.row, value);
-    if (!Rows.anyReady(@as(*const [1]u64, &w.bits))) {
+    if (!Rows.anyReady(&w.row, &w.bits)) {
         machine.wait("sleep in epoll_wait", &isRung, 0);
     }
     w.rung[waiter_bell] = false;
@@ -131,6 +192,22 @@ fn waiterSleeps(w: *World) machine.Next {
     return .again;
 }
 
+/// The kernel tells of a death, which ends the wait when nothing else is to come.
 fn isRung(_: usize) bool {
-    return world().rung[waiter_bell];
+    const w = world();
+    return w.rung[waiter_bell] or (w.is_killed and isFinished(&w.rings[1], false));
+}
+
+fn possibleKill() u8 {
+    const w = world();
+    return @intFromBool(w.is_mortal and !w.is_killed and w.rings[0].sent != w.rings[0].to_send);
+}
+
+fn kill(_: u3) void {
+    world().is_killed = true;
+    machine.kill(0);
+}
+
+fn killName(_: u3) []const u8 {
+    return "SIGKILL for sender 0";
 }
