@@ -48,6 +48,7 @@ const process: Process = {
   moves_to_tcp: 0,
   sleeps: 0,
   wakeups_sent: 0,
+  signals_deferred: 0,
   closed_by_reason: {},
 };
 

@@ -122,6 +122,7 @@ export function noTotals(): TableTotals {
     moves_to_tcp: 0n,
     sleeps: 0n,
     wakeups_sent: 0n,
+    signals_deferred: 0n,
     closed_by_reason: Array.from({ length: 64 }, () => 0n),
   };
 }

@@ -78,6 +78,11 @@ function trafficMetrics({ totals }: MetricsInput): Metric[] {
     ]),
     counter("sleeps_total", "Waits that ended up in the kernel.", Number(totals.sleeps)),
     counter("wakeups_sent_total", "Sleepers woken through doorbells.", Number(totals.wakeups_sent)),
+    counter(
+      "signals_deferred_total",
+      "Signal handlers put off until their thread had left the library.",
+      Number(totals.signals_deferred),
+    ),
   ];
 }
 

@@ -34,6 +34,7 @@ export interface Totals {
   moves_to_tcp: number;
   sleeps: number;
   wakeups_sent: number;
+  signals_deferred: number;
   /** Only reasons that occurred. */
   closed_by_reason: Record<string, number>;
 }
@@ -147,6 +148,7 @@ function totalsOf(totals: TableTotals): Totals {
     moves_to_tcp: Number(totals.moves_to_tcp),
     sleeps: Number(totals.sleeps),
     wakeups_sent: Number(totals.wakeups_sent),
+    signals_deferred: Number(totals.signals_deferred),
     closed_by_reason: byReason(totals.closed_by_reason),
   };
 }

@@ -110,6 +110,7 @@ fn totalsOfClosed(header: *const layout.EndTableHeader) types.TableTotals {
         .moves_to_tcp = header.moves_to_tcp,
         .sleeps = header.sleeps,
         .wakeups_sent = header.wakeups_sent,
+        .signals_deferred = header.signals_deferred,
         .closed_by_reason = header.closed_by_reason,
     };
 }

@@ -71,6 +71,7 @@ pub const TableTotals = extern struct {
     moves_to_tcp: u64,
     sleeps: u64,
     wakeups_sent: u64,
+    signals_deferred: u64,
     closed_by_reason: [64]u64,
 };
 
@@ -103,6 +104,6 @@ comptime {
     assert(@sizeOf(Packet) == 32);
     assert(@sizeOf(Ready) == 16);
     assert(@sizeOf(ListenerFacts) == 48);
-    assert(@sizeOf(TableTotals) == 648);
+    assert(@sizeOf(TableTotals) == 656);
     assert(@sizeOf(EndRecord) == 184);
 }

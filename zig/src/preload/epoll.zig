@@ -30,6 +30,7 @@ const interest = @import("interest.zig");
 const links = @import("links.zig");
 const lock = @import("lock.zig");
 const readiness = @import("readiness.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -208,7 +209,6 @@ fn waitAwake(w: Wait) isize {
 
 fn waitUntil(w: Wait) isize {
     const deadline = if (w.timeout_ns) |ns| sys.nowNs() +| ns else 0;
-    const since = signals.countAll();
     var spun = false;
     while (true) {
         const found = look(w);
@@ -225,9 +225,9 @@ fn waitUntil(w: Wait) isize {
             if (now >= deadline) return 0;
             left = deadline - now;
         }
-        const n = sleepOnce(w, left, since);
+        const n = sleepOnce(w, left);
         if (n != 0) return n;
-        if (signals.countAll() != since) return sys.neg(.INTR);
+        if (section.isPending()) return sys.neg(.INTR);
     }
 }
 
@@ -401,6 +401,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
     const peer_cpu = @atomicLoad(u32, &e.hot[0].conn.rx_direction.producer_cpu, .monotonic);
     var watch = e.spin.watch(peer_cpu) orelse return 0;
     while (watch.step()) {
+        if (section.isPending()) return 0;
         var seen = false;
         for (0..8) |_| seen = seen or readiness.glance(e);
         const due = watch.last -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
@@ -417,7 +418,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
 }
 
 /// Arms everything, looks again, sleeps in the kernel. Events, 0 = look again, negative errno.
-fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
+fn sleepOnce(w: Wait, left: ?u64) isize {
     const e = w.e;
     var timeout = left;
     {
@@ -438,7 +439,7 @@ fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
     signals.sleepOn(if (e.waiter) |waiter| waiter.local else -1);
     var cleanup: cancel.Cleanup = .{};
     cleanup.push(cancelledAsleep, e);
-    const raw = if (signals.countAll() == since) kernelSleep(w, timeout) else sys.neg(.INTR);
+    const raw = if (!section.isPending()) kernelSleep(w, timeout) else sys.neg(.INTR);
     cleanup.pop();
     signals.sleepOn(-1);
     const guard = e.mutex.lock();
@@ -462,6 +463,7 @@ fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
     readiness.endSleep(e);
     guard.unlock();
     if (e.nested) park(e);
+    section.abandon();
 }
 
 // ---------------------------------------------------------------------------------------------

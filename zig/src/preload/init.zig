@@ -13,6 +13,7 @@ const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
@@ -20,6 +21,8 @@ const waiters = @import("waiters.zig");
 pub fn constructor() callconv(.c) void {
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
+    section.enter();
+    defer section.leave();
     clock.begin();
     if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
     if (isSet("SOCKSDIRECT_DISABLE")) control.disabled = true;
@@ -41,6 +44,8 @@ pub fn constructor() callconv(.c) void {
 }
 
 pub fn destructor() callconv(.c) void {
+    section.enter();
+    defer section.leave();
     conn.finishAll();
     listeners.awaitVerdicts();
 }
