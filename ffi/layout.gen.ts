@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 14634609646638288666n;
+export const layoutHash = 14863607160753099658n;
 
 export const structs = {
   Endpoint: {
@@ -74,6 +74,7 @@ export const structs = {
       pid: { offset: 16, type: "u32" },
       used: { offset: 20, type: "u32" },
       start_ns: { offset: 24, type: "u64" },
+      signals_deferred: { offset: 32, type: "u64" },
       closed_tx: { offset: 64, type: "Counters" },
       closed_rx: { offset: 96, type: "Counters" },
       closed_count: { offset: 128, type: "u64" },
@@ -305,7 +306,7 @@ export const structs = {
     },
   },
   TableTotals: {
-    size: 656,
+    size: 664,
     fields: {
       tx: { offset: 0, type: "Counters" },
       rx: { offset: 32, type: "Counters" },
@@ -319,7 +320,8 @@ export const structs = {
       sleeps: { offset: 120, type: "u64" },
       wakeups_sent: { offset: 128, type: "u64" },
       guard_verdicts: { offset: 136, type: "u64" },
-      closed_by_reason: { offset: 144, type: "array", of: "u64", count: 64 },
+      signals_deferred: { offset: 144, type: "u64" },
+      closed_by_reason: { offset: 152, type: "array", of: "u64", count: 64 },
     },
   },
   EndRecord: {

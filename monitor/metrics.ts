@@ -83,6 +83,11 @@ function trafficMetrics({ totals }: MetricsInput): Metric[] {
       "Times that an end went on over TCP because exchanges were faster there.",
       Number(totals.guard_verdicts),
     ),
+    counter(
+      "signals_deferred_total",
+      "Signal handlers put off until their thread had left the library.",
+      Number(totals.signals_deferred),
+    ),
   ];
 }
 

@@ -334,7 +334,9 @@ pub const EndTableHeader = extern struct {
     /// Highest index ever used, plus one.
     used: u32,
     start_ns: u64,
-    pad: [4]u64,
+    /// Handlers put off until their thread had left the library.
+    signals_deferred: u64,
+    pad: [3]u64,
     /// Sums over connections that are gone, and how many.
     closed_tx: Counters align(64),
     closed_rx: Counters,

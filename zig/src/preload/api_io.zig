@@ -10,6 +10,7 @@ const foreign = @import("foreign.zig");
 const listeners = @import("listeners.zig");
 const options = @import("options.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const transfer = @import("transfer.zig");
@@ -21,26 +22,34 @@ const Msghdr = sys.Msghdr;
 
 const iov_max = 1024;
 
-inline fn receiveOne(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) isize {
-    defer conn_module.done(c);
-    const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, 0x7ffff000) }};
-    var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
-    return sys.ret(stream.receive(c, &b, flags));
+/// The end of a call on `c`, with its raw result: handlers that were put off run first, as they do at
+/// the end of a system call. Null: they have interrupted it and want it to begin again.
+inline fn finish(c: *Conn, result: isize) ?isize {
+    conn_module.done(c);
+    if (result == section.restart) {
+        @branchHint(.unlikely);
+        return if (section.wasInterrupted()) sys.fail(.INTR) else null;
+    }
+    return sys.ret(result);
 }
 
-inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) isize {
-    defer conn_module.done(c);
+inline fn receiveOne(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) ?isize {
+    const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, 0x7ffff000) }};
+    var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
+    return finish(c, stream.receive(c, &b, flags));
+}
+
+inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) ?isize {
     const iov = [_]Iovec{.{ .base = @ptrCast(@constCast(buffer)), .len = @min(len, 0x7ffff000) }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
-    return sys.ret(stream.send(c, &b, flags));
+    return finish(c, stream.send(c, &b, flags));
 }
 
 const Vector = enum { receive, send };
 
-fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) isize {
-    defer conn_module.done(c);
-    if (count > iov_max) return sys.fail(.INVAL);
-    return sys.ret(vectorRaw(c, iov, count, flags, way));
+fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) ?isize {
+    if (count > iov_max) return finish(c, sys.neg(.INVAL));
+    return finish(c, vectorRaw(c, iov, count, flags, way));
 }
 
 /// The array is copied, as the kernel copies it: another thread may change it meanwhile. Small ones
@@ -72,7 +81,7 @@ inline fn enter(fd: c_int) ?*Conn {
 }
 
 pub fn recv(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int) callconv(.c) isize {
-    if (enter(fd)) |c| return receiveOne(c, buffer, len, @bitCast(flags));
+    while (enter(fd)) |c| return receiveOne(c, buffer, len, @bitCast(flags)) orelse continue;
     return real.get("recv", @TypeOf(recv))(fd, buffer, len, flags);
 }
 
@@ -82,8 +91,8 @@ pub fn __recv_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, flags
 }
 
 pub fn recvfrom(fd: c_int, buffer: ?*anyopaque, len: usize, flags: c_int, from: ?*anyopaque, from_len: ?*u32) callconv(.c) isize {
-    if (enter(fd)) |c| {
-        const n = receiveOne(c, buffer, len, @bitCast(flags));
+    while (enter(fd)) |c| {
+        const n = receiveOne(c, buffer, len, @bitCast(flags)) orelse continue;
         if (n >= 0 and from != null) if (from_len) |l| {
             if (!user.store(u32, l, 0)) return sys.fail(.FAULT); // TCP tells no address
         };
@@ -98,7 +107,7 @@ pub fn __recvfrom_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, f
 }
 
 pub fn read(fd: c_int, buffer: ?*anyopaque, len: usize) callconv(.c) isize {
-    if (enter(fd)) |c| return receiveOne(c, buffer, len, 0);
+    while (enter(fd)) |c| return receiveOne(c, buffer, len, 0) orelse continue;
     return real.get("read", @TypeOf(read))(fd, buffer, len);
 }
 
@@ -108,7 +117,7 @@ pub fn __read_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize) callc
 }
 
 pub fn readv(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
-    if (count >= 0) if (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive);
+    if (count >= 0) while (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive) orelse continue;
     return real.get("readv", @TypeOf(readv))(fd, iov, count);
 }
 
@@ -117,15 +126,15 @@ const RWF_NOWAIT = 8;
 const rwf_known = 0x1f;
 
 pub fn preadv2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
-    if (offset == -1 and count >= 0) if (enter(fd)) |c| {
-        return vectorFlagged(c, iov, @intCast(count), flags, .receive);
+    if (offset == -1 and count >= 0) while (enter(fd)) |c| {
+        return vectorFlagged(c, iov, @intCast(count), flags, .receive) orelse continue;
     };
     return real.get("preadv2", @TypeOf(preadv2))(fd, iov, count, offset, flags);
 }
 
 pub fn pwritev2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
-    if (offset == -1 and count >= 0) if (enter(fd)) |c| {
-        return vectorFlagged(c, iov, @intCast(count), flags, .send);
+    if (offset == -1 and count >= 0) while (enter(fd)) |c| {
+        return vectorFlagged(c, iov, @intCast(count), flags, .send) orelse continue;
     };
     return real.get("pwritev2", @TypeOf(pwritev2))(fd, iov, count, offset, flags);
 }
@@ -133,27 +142,21 @@ pub fn pwritev2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flag
 pub const preadv64v2 = preadv2;
 pub const pwritev64v2 = pwritev2;
 
-fn vectorFlagged(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: c_int, comptime way: Vector) isize {
-    if (flags & ~@as(c_int, rwf_known) != 0) {
-        conn_module.done(c);
-        return sys.fail(.OPNOTSUPP);
-    }
+fn vectorFlagged(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: c_int, comptime way: Vector) ?isize {
+    if (flags & ~@as(c_int, rwf_known) != 0) return finish(c, sys.neg(.OPNOTSUPP));
     const dont_wait: u32 = if (flags & RWF_NOWAIT != 0) sys.MSG_DONTWAIT else 0;
     return vector(c, iov, count, dont_wait, way);
 }
 
 pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
-    if (enter(fd)) |c| {
-        const m = loadHeader(msg) orelse {
-            conn_module.done(c);
-            return sys.fail(.FAULT);
-        };
+    while (enter(fd)) |c| {
+        const m = loadHeader(msg) orelse return finish(c, sys.neg(.FAULT)).?;
         const kernel_only = @as(u32, @bitCast(flags)) & stream.receive_kernel_flags != 0;
         if (kernel_only or m.controllen != 0 and controlIsTheKernels(c)) {
             conn_module.done(c);
             return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
         }
-        const n = vectorMessage(c, m, flags, .receive);
+        const n = vectorMessage(c, m, flags, .receive) orelse continue;
         if (n >= 0) {
             const to = msg.?;
             const told = user.store(u32, &to.namelen, 0) and user.store(usize, &to.controllen, 0) and
@@ -175,10 +178,9 @@ fn loadHeader(msg: ?*const Msghdr) ?Msghdr {
     return m;
 }
 
-fn vectorMessage(c: *Conn, m: Msghdr, flags: c_int, comptime way: Vector) isize {
+fn vectorMessage(c: *Conn, m: Msghdr, flags: c_int, comptime way: Vector) ?isize {
     if (m.iovlen <= iov_max) return vector(c, m.iov, m.iovlen, @bitCast(flags), way);
-    conn_module.done(c);
-    return sys.fail(.MSGSIZE);
+    return finish(c, sys.neg(.MSGSIZE));
 }
 
 /// Control data (time stamps, bytes in queue) exists in the kernel only, for those who asked for it.
@@ -226,35 +228,32 @@ fn tellTimeLeft(timeout: *sys.Timespec, ns: u64) void {
 }
 
 pub fn send(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int) callconv(.c) isize {
-    if (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    while (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags)) orelse continue;
     return real.get("send", @TypeOf(send))(fd, buffer, len, flags);
 }
 
 pub fn sendto(fd: c_int, buffer: ?*const anyopaque, len: usize, flags: c_int, to: ?*const anyopaque, to_len: u32) callconv(.c) isize {
     // A connected TCP socket ignores the address.
-    if (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags));
+    while (enter(fd)) |c| return sendOne(c, buffer, len, @bitCast(flags)) orelse continue;
     const n = real.get("sendto", @TypeOf(sendto))(fd, buffer, len, flags, to, to_len);
     if (flags & sys.MSG_FASTOPEN != 0) api_socket.noteFastOpen(fd, n);
     return n;
 }
 
 pub fn write(fd: c_int, buffer: ?*const anyopaque, len: usize) callconv(.c) isize {
-    if (enter(fd)) |c| return sendOne(c, buffer, len, 0);
+    while (enter(fd)) |c| return sendOne(c, buffer, len, 0) orelse continue;
     return real.get("write", @TypeOf(write))(fd, buffer, len);
 }
 
 pub fn writev(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
-    if (count >= 0) if (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .send);
+    if (count >= 0) while (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .send) orelse continue;
     return real.get("writev", @TypeOf(writev))(fd, iov, count);
 }
 
 pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize {
-    if (enter(fd)) |c| {
-        const m = loadHeader(msg) orelse {
-            conn_module.done(c);
-            return sys.fail(.FAULT);
-        };
-        if (m.controllen == 0) return vectorMessage(c, m, flags, .send);
+    while (enter(fd)) |c| {
+        const m = loadHeader(msg) orelse return finish(c, sys.neg(.FAULT)).?;
+        if (m.controllen == 0) return vectorMessage(c, m, flags, .send) orelse continue;
         return sendWithControl(c, fd, msg, flags);
     }
     if (msg) |m| releasePassed(m);
@@ -265,8 +264,8 @@ pub fn sendmsg(fd: c_int, msg: ?*const Msghdr, flags: c_int) callconv(.c) isize 
 
 /// Control data means something to the kernel only: the connection leaves the ring for it.
 fn sendWithControl(c: *Conn, fd: c_int, msg: ?*const Msghdr, flags: c_int) isize {
-    defer conn_module.done(c);
     if (c.isAttached()) foreign.release(c, .socket_option);
+    conn_module.done(c);
     return real.get("sendmsg", @TypeOf(sendmsg))(fd, msg, flags);
 }
 
@@ -276,6 +275,8 @@ fn sendWithControl(c: *Conn, fd: c_int, msg: ?*const Msghdr, flags: c_int) isize
 fn releasePassed(msg: *const Msghdr) void {
     if (!fds.any_of_application) return;
     faults.install();
+    section.enter();
+    defer section.leave();
     const m = loadHeader(msg) orelse return;
     if (m.controllen < @sizeOf(ControlHeader)) return;
     const bytes: [*]const u8 = @ptrCast(m.control orelse return);
@@ -319,9 +320,10 @@ pub fn sendmmsg(fd: c_int, messages: ?[*]sys.Mmsghdr, count: c_uint, flags: c_in
 // -- file to socket, pipe to socket ------------------------------------------------------------
 
 pub fn sendfile(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.c) isize {
-    if (conn_module.acquire(out)) |c| {
-        defer conn_module.done(c);
-        if (transfer.sendsByRing(c)) return sys.ret(transfer.sendfile(c, in, offset, count));
+    while (conn_module.acquire(out)) |c| {
+        if (transfer.sendsByRing(c)) return finish(c, transfer.sendfile(c, in, offset, count)) orelse continue;
+        conn_module.done(c);
+        break;
     }
     return real.get("sendfile", @TypeOf(sendfile))(out, in, offset, count);
 }
@@ -331,16 +333,17 @@ pub fn sendfile64(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.
 }
 
 pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: usize, flags: c_uint) callconv(.c) isize {
-    if (enter(in)) |c| {
-        defer conn_module.done(c);
-        if (in_offset == null and out_offset == null and transfer.isPipe(out) and transfer.applies(c)) {
-            return sys.ret(transfer.fromSocket(c, out, len, flags));
-        }
-    } else if (enter(out)) |c| {
-        defer conn_module.done(c);
-        if (in_offset == null and out_offset == null and transfer.isPipe(in) and transfer.sendsByRing(c)) {
-            return sys.ret(transfer.toSocket(c, in, len, flags));
-        }
+    while (enter(in)) |c| {
+        const applies = in_offset == null and out_offset == null and transfer.isPipe(out) and transfer.applies(c);
+        if (applies) return finish(c, transfer.fromSocket(c, out, len, flags)) orelse continue;
+        conn_module.done(c);
+        return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
+    }
+    while (enter(out)) |c| {
+        const applies = in_offset == null and out_offset == null and transfer.isPipe(in) and transfer.sendsByRing(c);
+        if (applies) return finish(c, transfer.toSocket(c, in, len, flags)) orelse continue;
+        conn_module.done(c);
+        break;
     }
     return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
 }

@@ -14,6 +14,7 @@ const foreign = @import("foreign.zig");
 const fork_module = @import("fork.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const sys = @import("sys.zig");
 
@@ -121,7 +122,10 @@ pub fn pidfd_spawnp(pidfd: ?*c_int, file: ?[*:0]const u8, actions: ?*const anyop
 
 /// The child of a spawn will have `from` as its descriptor `to`, close-on-exec or not.
 pub fn posix_spawn_file_actions_adddup2(actions: *anyopaque, from: c_int, to: c_int) callconv(.c) c_int {
-    if (conn_module.find(from)) |c| foreign.hold(c, .exec, .must);
+    if (conn_module.acquire(from)) |c| {
+        defer conn_module.done(c);
+        foreign.hold(c, .exec, .must);
+    }
     const Real = @TypeOf(posix_spawn_file_actions_adddup2);
     return real.get("posix_spawn_file_actions_adddup2", Real)(actions, from, to);
 }
@@ -140,20 +144,27 @@ pub fn popen(command: ?[*:0]const u8, mode: ?[*:0]const u8) callconv(.c) ?*anyop
 
 /// stdio reads and writes inside libc: the kernel must carry the bytes, and libc will close it.
 pub fn fdopen(fd: c_int, mode: ?[*:0]const u8) callconv(.c) ?*anyopaque {
-    if (conn_module.find(fd)) |c| {
+    if (conn_module.acquire(fd)) |c| {
         foreign.release(c, .stdio);
         conn_module.dropDescriptor(c, fd);
+        conn_module.done(c);
     }
     return real.get("fdopen", @TypeOf(fdopen))(fd, mode);
 }
 
+fn releaseForStdio(fd: c_int) void {
+    const c = conn_module.acquire(fd) orelse return;
+    defer conn_module.done(c);
+    foreign.release(c, .stdio);
+}
+
 pub fn vdprintf(fd: c_int, format: ?[*:0]const u8, list: *anyopaque) callconv(.c) c_int {
-    if (conn_module.find(fd)) |c| foreign.release(c, .stdio);
+    releaseForStdio(fd);
     return real.get("vdprintf", @TypeOf(vdprintf))(fd, format, list);
 }
 
 pub fn __vdprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, list: *anyopaque) callconv(.c) c_int {
-    if (conn_module.find(fd)) |c| foreign.release(c, .stdio);
+    releaseForStdio(fd);
     return real.get("__vdprintf_chk", @TypeOf(__vdprintf_chk))(fd, flag, format, list);
 }
 
@@ -161,8 +172,7 @@ pub fn __vdprintf_chk(fd: c_int, flag: c_int, format: ?[*:0]const u8, list: *any
 const Aiocb = extern struct { fd: c_int };
 
 fn releaseForAio(request: ?*const Aiocb) void {
-    const r = request orelse return;
-    if (conn_module.find(r.fd)) |c| foreign.release(c, .stdio);
+    if (request) |r| releaseForStdio(r.fd);
 }
 
 pub fn aio_read(request: ?*Aiocb) callconv(.c) c_int {
@@ -203,61 +213,60 @@ const SA_RESTART = signals.SA_RESTART;
 
 pub fn sigaction(number: c_int, action: ?*const Sigaction, old: ?*Sigaction) callconv(.c) c_int {
     if (faults.guards(number)) return faults.change(number, action, old);
-    const before = signals.originalOf(number);
-    var changed: Sigaction = undefined;
-    var install = action;
-    if (action) |a| {
-        changed = a.*;
-        changed.handler = signals.wrapped(number, a.handler, @as(u32, @bitCast(a.flags)));
-        install = &changed;
-    }
-    const result = real.get("sigaction", @TypeOf(sigaction))(number, install, old);
-    if (result == 0) if (old) |o| {
-        o.handler = signals.unwrapped(number, o.handler, before);
-    };
-    return result;
+    return signals.change(number, action, old);
 }
 
 /// BSD semantics: interrupted calls restart, unless siginterrupt has said otherwise.
 pub fn signal(number: c_int, handler: usize) callconv(.c) usize {
-    if (faults.guards(number)) {
-        return guardedSignal(number, handler, if (signals.interrupts(number)) 0 else SA_RESTART);
-    }
-    const before = signals.originalOf(number);
-    const install = signals.wrapped(number, handler, if (signals.interrupts(number)) 0 else SA_RESTART);
-    const result = real.get("signal", @TypeOf(signal))(number, install);
-    return signals.unwrapped(number, result, before);
+    const flags: c_int = if (signals.interrupts(number)) 0 else SA_RESTART;
+    if (installs(number, handler)) return install(number, handler, flags, number);
+    const before = signals.installed(number);
+    return signals.seenHandler(real.get("signal", @TypeOf(signal))(number, handler), before);
 }
 
-/// The older calls by the newer one, for the two signals that the library has a handler for.
-fn guardedSignal(number: c_int, handler: usize, flags: c_int) usize {
+const SIG_ERR = std.math.maxInt(usize);
+const SIG_HOLD = 2; // sigset's: blocks the signal, installs nothing
+
+/// The older calls are made by the newer one, so that the wrapper gets what it needs; what installs
+/// no handler is libc's.
+fn installs(number: c_int, handler: usize) bool {
+    return faults.guards(number) or handler > SIG_HOLD and handler != SIG_ERR;
+}
+
+/// `masked`: blocked, besides the signal itself, while the handler runs; 0: none.
+fn install(number: c_int, handler: usize, flags: c_int, masked: c_int) usize {
     var action = std.mem.zeroes(Sigaction);
     action.handler = handler;
     action.flags = flags;
+    if (masked > 0 and masked <= 64) {
+        std.mem.writeInt(u64, action.mask[0..8], @as(u64, 1) << @intCast(masked - 1), .little);
+    }
     var old: Sigaction = undefined;
-    const SIG_ERR = std.math.maxInt(usize);
-    return if (faults.change(number, &action, &old) == 0) old.handler else SIG_ERR;
+    return if (sigaction(number, &action, &old) == 0) old.handler else SIG_ERR;
 }
 
 /// System V semantics: one shot, and interrupted calls fail.
 pub fn __sysv_signal(number: c_int, handler: usize) callconv(.c) usize {
-    if (faults.guards(number)) {
-        return guardedSignal(number, handler, signals.SA_RESETHAND | signals.SA_NODEFER);
-    }
-    const before = signals.originalOf(number);
-    const install = signals.wrapped(number, handler, 0);
-    const result = real.get("__sysv_signal", @TypeOf(__sysv_signal))(number, install);
-    return signals.unwrapped(number, result, before);
+    const SA_INTERRUPT = 0x20000000; // says nothing to the kernel, but glibc sets it
+    const flags = signals.SA_RESETHAND | signals.SA_NODEFER | SA_INTERRUPT;
+    if (installs(number, handler)) return install(number, handler, flags, 0);
+    const before = signals.installed(number);
+    return signals.seenHandler(real.get("__sysv_signal", @TypeOf(__sysv_signal))(number, handler), before);
 }
 
-/// System V semantics without the one shot.
+/// System V semantics without the one shot; and the signal is taken out of the thread's mask.
 pub fn sigset(number: c_int, handler: usize) callconv(.c) usize {
-    const SIG_HOLD = 2; // blocks the signal, installs nothing
-    if (handler != SIG_HOLD and faults.guards(number)) return guardedSignal(number, handler, 0);
-    const before = signals.originalOf(number);
-    const install = if (handler == SIG_HOLD) handler else signals.wrapped(number, handler, 0);
-    const result = real.get("sigset", @TypeOf(sigset))(number, install);
-    return signals.unwrapped(number, result, before);
+    const before = signals.installed(number);
+    if (handler == SIG_HOLD or !installs(number, handler)) {
+        return signals.seenHandler(real.get("sigset", @TypeOf(sigset))(number, handler), before);
+    }
+    const old = install(number, handler, 0, 0);
+    if (old == SIG_ERR or number < 1 or number > 64) return old;
+    const own = @as(u64, 1) << @intCast(number - 1);
+    var mask: u64 = 0;
+    const SIG_UNBLOCK = 1;
+    _ = sys.call(.rt_sigprocmask, .{ SIG_UNBLOCK, &own, &mask, 8 });
+    return if (mask & own != 0) SIG_HOLD else old;
 }
 
 /// libc's own part is what later calls of `signal` go by; it also changes the installed handler,
@@ -306,7 +315,11 @@ pub fn _Fork() callconv(.c) c_int {
 // -- the end -----------------------------------------------------------------------------------------
 
 pub fn _exit(status: c_int) callconv(.c) noreturn {
-    if (!process.inVforkChild()) conn_module.finishAll();
+    if (!process.inVforkChild()) {
+        section.enter();
+        conn_module.finishAll();
+        section.leave();
+    }
     _ = sys.call(.exit_group, .{status});
     unreachable;
 }

@@ -13,6 +13,7 @@ const options = @import("options.zig");
 const own_fds = @import("own_fds.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const user = @import("user.zig");
@@ -33,6 +34,8 @@ pub fn listen(fd: c_int, backlog: c_int) callconv(.c) c_int {
 
 /// Runs something of ours after a successful call without showing its errno.
 fn quiet(fd: c_int, comptime action: fn (c_int) void) void {
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     action(fd);
     sys.errno().* = saved;
@@ -66,6 +69,8 @@ fn accepted(listener_fd: c_int, fd: c_int, flags: c_int) c_int {
     if (fd < 0) return fd;
     forgetStale(fd);
     if (listeners.find(listener_fd) == null) return fd;
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
     control.checkLine();
@@ -94,6 +99,8 @@ pub fn noteFastOpen(fd: c_int, result: isize) void {
 
 fn noteConnecting(fd: c_int) void {
     if (conn_module.find(fd) != null) return;
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
     const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return;
@@ -150,12 +157,16 @@ pub fn created(fd: c_int) c_int {
 
 pub fn forgetStale(fd: c_int) void {
     if (fd < 0 or fds.load(fd) == 0 or process.inVforkChild()) return;
+    section.enter();
+    defer section.leave();
     if (fds.kindOf(fd) == .own) return own_fds.lost(fd);
     dropAny(fd);
 }
 
 /// The library's part of close(2). False: the descriptor is the library's own.
 fn dropAny(fd: c_int) void {
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
     switch (fds.kindOf(fd)) {
@@ -219,6 +230,8 @@ pub fn closefrom(low: c_int) callconv(.c) void {
 fn duplicated(from: c_int, to: c_int) c_int {
     if (to < 0 or to == from) return to;
     if (fds.load(from) == 0 and fds.load(to) == 0) return to;
+    section.enter();
+    defer section.leave();
     if (process.inVforkChild()) return handedOver(from, to);
     forgetStale(to);
     switch (fds.kindOf(from)) {
@@ -256,6 +269,8 @@ pub fn dup3(from: c_int, to: c_int, flags: c_int) callconv(.c) c_int {
 fn yieldNumber(from: c_int, to: c_int) bool {
     if (fds.load(to) == 0 or process.inVforkChild()) return true;
     if (sys.call(.fcntl, .{ from, sys.F_GETFD, 0 }) < 0) return true;
+    section.enter();
+    defer section.leave();
     if (fds.kindOf(to) == .own) return own_fds.evict(to);
     dropAny(to);
     return true;
@@ -278,6 +293,8 @@ pub fn fcntl64(fd: c_int, command: c_int, argument: usize) callconv(.c) c_int {
 
 /// O_ASYNC: SIGIO is raised for what the kernel carries.
 fn leaveForSignals(fd: c_int) void {
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
     if (conn_module.find(fd)) |c| foreign.release(c, .socket_option);
@@ -287,7 +304,8 @@ fn afterFcntl(fd: c_int, command: c_int, argument: usize, result: c_int) c_int {
     if (result < 0) return result;
     switch (command) {
         sys.F_DUPFD, sys.F_DUPFD_CLOEXEC => return duplicated(fd, result),
-        sys.F_SETFL => if (conn_module.find(fd)) |c| {
+        sys.F_SETFL => if (conn_module.acquire(fd)) |c| {
+            defer conn_module.done(c);
             c.nonblocking = argument & sys.O_NONBLOCK != 0;
             conn_module.tellModesChanged(c);
         },

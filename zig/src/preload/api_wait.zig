@@ -13,6 +13,7 @@ const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const poll_module = @import("poll.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const sys = @import("sys.zig");
 const user = @import("user.zig");
 
@@ -33,6 +34,8 @@ fn tracked(fd: c_int) c_int {
 
 pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callconv(.c) c_int {
     const Real = @TypeOf(epoll_ctl);
+    section.enter();
+    defer section.leave();
     var copied: EpollEvent = undefined;
     var event = asked;
     const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
@@ -92,7 +95,7 @@ pub fn epoll_pwait2(epfd: c_int, events: ?[*]EpollEvent, max: c_int, timeout: ?*
     return @intCast(sys.ret(sys.call(.epoll_pwait2, .{ epfd, events, max, timeout, mask, mask_bytes })));
 }
 
-const Ours = struct { e: *epoll.Epoll, events: []EpollEvent };
+const Ours = struct { fd: c_int, e: *epoll.Epoll, events: []EpollEvent };
 
 /// The instance, if it has ring connections and the arguments are sound (else the kernel says why
 /// not), and as much of `events` as can be written.
@@ -101,7 +104,7 @@ fn ours(epfd: c_int, events: ?[*]EpollEvent, max: c_int) ?Ours {
     if (!epoll.concernsUs(e) or events == null or max <= 0) return null;
     faults.install();
     const room = user.writable(EpollEvent, events.?[0..@intCast(max)]);
-    return .{ .e = e, .events = events.?[0..room] };
+    return .{ .fd = epfd, .e = e, .events = events.?[0..room] };
 }
 
 fn waitOn(o: Ours, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
@@ -109,12 +112,17 @@ fn waitOn(o: Ours, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
     cancel.point();
     cancel.hold();
     defer cancel.unhold();
-    return @intCast(sys.ret(epoll.wait(.{
+    const masked: ?section.Masked = .begin(mask);
+    section.enter();
+    // A handler may have closed it since it was looked up.
+    const n = if (epoll.find(o.fd) != o.e) sys.neg(.BADF) else epoll.wait(.{
         .e = o.e,
         .events = o.events,
         .timeout_ns = timeout_ns,
         .mask = mask,
-    })));
+    });
+    section.leaveMasked(masked);
+    return @intCast(sys.ret(n));
 }
 
 fn fromMs(ms: c_int) ?u64 {
@@ -145,7 +153,9 @@ fn failed(wrong: WrongTime) c_int {
 
 /// No event can be told, so none may be used up: EFAULT as soon as there is one.
 fn waitInVain(e: *epoll.Epoll, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
+    section.enter();
     epoll.setNested(e);
+    section.leave();
     var instance = [_]sys.PollFd{.{ .fd = e.fd, .events = sys.POLLIN }};
     const ready = pollOurs(&instance, timeout_ns, mask);
     return if (ready > 0) @intCast(sys.fail(.FAULT)) else ready;
@@ -154,7 +164,7 @@ fn waitInVain(e: *epoll.Epoll, timeout_ns: ?u64, mask: ?*const anyopaque) c_int 
 // -- poll ------------------------------------------------------------------------------------------
 
 pub fn poll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: c_int) callconv(.c) c_int {
-    if (slice(polled, n)) |entries| if (poll_module.concernsUs(entries)) {
+    if (slice(polled, n)) |entries| if (concernsUs(entries)) {
         return pollOurs(entries, fromMs(timeout), null);
     };
     return real.get("poll", @TypeOf(poll))(polled, n, timeout);
@@ -166,7 +176,7 @@ pub fn __poll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: c_int, room: usiz
 }
 
 pub fn ppoll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
-    if (slice(polled, n)) |entries| if (poll_module.concernsUs(entries)) {
+    if (slice(polled, n)) |entries| if (concernsUs(entries)) {
         const limit = fromTimespec(timeout) catch |wrong| return failed(wrong);
         return pollOurs(entries, limit, mask);
     };
@@ -176,6 +186,13 @@ pub fn ppoll(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, 
 pub fn __ppoll_chk(polled: ?[*]sys.PollFd, n: c_ulong, timeout: ?*const sys.Timespec, mask: ?*const anyopaque, room: usize) callconv(.c) c_int {
     _ = room;
     return ppoll(polled, n, timeout, mask);
+}
+
+/// Registers listeners on the way.
+fn concernsUs(entries: []const sys.PollFd) bool {
+    section.enter();
+    defer section.leave();
+    return poll_module.concernsUs(entries);
 }
 
 fn slice(polled: ?[*]sys.PollFd, n: c_ulong) ?[]sys.PollFd {
@@ -200,7 +217,11 @@ fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_
     cancel.point();
     cancel.hold();
     defer cancel.unhold();
-    return @intCast(sys.ret(poll_module.wait(.{ .polled = entries, .timeout_ns = timeout_ns, .mask = mask })));
+    const masked: ?section.Masked = .begin(mask);
+    section.enter();
+    const n = poll_module.wait(.{ .polled = entries, .timeout_ns = timeout_ns, .mask = mask });
+    section.leaveMasked(masked);
+    return @intCast(sys.ret(n));
 }
 
 // -- select ----------------------------------------------------------------------------------------
@@ -209,14 +230,12 @@ fn pollOurs(entries: []sys.PollFd, timeout_ns: ?u64, mask: ?*const anyopaque) c_
 const Bits = ?[*]poll_module.FdSet;
 
 pub fn select(n: c_int, read: Bits, write: Bits, except: Bits, timeout: ?*sys.Timeval) callconv(.c) c_int {
-    var space: Space = .{};
-    defer space.free();
-    const entries = selectEntries(n, read, write, except, &space) orelse
-        return real.get("select", @TypeOf(select))(n, read, write, except, timeout);
-    const ns = fromTimeval(timeout) catch |wrong| return failed(wrong);
+    var call: Select = .{ .sets = .{ read, write, except } };
+    if (!call.begin(n)) return real.get("select", @TypeOf(select))(n, read, write, except, timeout);
+    const limit = fromTimeval(timeout);
     const start = sys.nowNs();
-    const result = selectOurs(entries, read, write, except, ns, null);
-    if (timeout) |t| if (ns) |total| {
+    const result = call.finish(limit, null);
+    if (timeout) |t| if (limit catch null) |total| {
         // Linux tells the time left.
         const left = total -| (sys.nowNs() - start);
         const told: sys.Timeval = .{ .sec = @intCast(left / 1_000_000_000), .usec = @intCast(left % 1_000_000_000 / 1000) };
@@ -226,13 +245,42 @@ pub fn select(n: c_int, read: Bits, write: Bits, except: Bits, timeout: ?*sys.Ti
 }
 
 pub fn pselect(n: c_int, read: Bits, write: Bits, except: Bits, timeout: ?*const sys.Timespec, mask: ?*const anyopaque) callconv(.c) c_int {
-    var space: Space = .{};
-    defer space.free();
-    const entries = selectEntries(n, read, write, except, &space) orelse
-        return real.get("pselect", @TypeOf(pselect))(n, read, write, except, timeout, mask);
-    const ns = fromTimespec(timeout) catch |wrong| return failed(wrong);
-    return selectOurs(entries, read, write, except, ns, mask);
+    var call: Select = .{ .sets = .{ read, write, except } };
+    if (!call.begin(n)) return real.get("pselect", @TypeOf(pselect))(n, read, write, except, timeout, mask);
+    return call.finish(fromTimespec(timeout), mask);
 }
+
+const Select = struct {
+    sets: [3]Bits,
+    space: Space = .{},
+    entries: []sys.PollFd = &.{},
+
+    /// False: the kernel's alone. True: a section, until `finish`.
+    fn begin(call: *Select, n: c_int) bool {
+        section.enter();
+        call.entries = selectEntries(n, call.sets, &call.space) orelse {
+            call.space.free();
+            section.leave();
+            return false;
+        };
+        return true;
+    }
+
+    fn finish(call: *Select, limit: WrongTime!?u64, mask: ?*const anyopaque) c_int {
+        const masked: ?section.Masked = .begin(mask);
+        const result = call.wait(limit, mask);
+        call.space.free();
+        section.leaveMasked(masked);
+        return result;
+    }
+
+    fn wait(call: *Select, limit: WrongTime!?u64, mask: ?*const anyopaque) c_int {
+        const ns = limit catch |wrong| return failed(wrong);
+        const result = pollOurs(call.entries, ns, mask);
+        if (result < 0) return result;
+        return @intCast(sys.ret(poll_module.toSets(call.entries, call.sets[0], call.sets[1], call.sets[2])));
+    }
+};
 
 /// Room for an entry a descriptor: on the stack, or, for enlarged sets, mapped.
 const Space = struct {
@@ -253,7 +301,7 @@ const Space = struct {
     }
 };
 
-fn selectEntries(n: c_int, read: Bits, write: Bits, except: Bits, space: *Space) ?[]sys.PollFd {
+fn selectEntries(n: c_int, sets: [3]Bits, space: *Space) ?[]sys.PollFd {
     if (n <= 0 or !fds.any_of_application) return null;
     faults.install();
     var count: usize = @intCast(n);
@@ -261,11 +309,11 @@ fn selectEntries(n: c_int, read: Bits, write: Bits, except: Bits, space: *Space)
     // `n` beside sets of 1024 bits.
     if (count > 1024) count = @min(count, tableSize() orelse return null);
     const words = (count + 63) / 64;
-    for ([_]Bits{ read, write, except }) |maybe| if (maybe) |set| {
+    for (sets) |maybe| if (maybe) |set| {
         if (!user.isWritable(std.mem.sliceAsBytes(set[0..words]))) return null; // EFAULT, says the kernel
     };
     const entries = space.room(count) orelse return null;
-    return poll_module.fromSets(count, read, write, except, entries);
+    return poll_module.fromSets(count, sets[0], sets[1], sets[2], entries);
 }
 
 /// Places in the kernel's table of this process's descriptors.
@@ -283,10 +331,4 @@ fn tableSize() ?usize {
         return std.fmt.parseInt(usize, std.mem.trim(u8, line[7..], " \t"), 10) catch null;
     }
     return null;
-}
-
-fn selectOurs(entries: []sys.PollFd, read: Bits, write: Bits, except: Bits, ns: ?u64, mask: ?*const anyopaque) c_int {
-    const result = pollOurs(entries, ns, mask);
-    if (result < 0) return result;
-    return @intCast(sys.ret(poll_module.toSets(entries, read, write, except)));
 }

@@ -5,7 +5,7 @@
 //! at either place. Sleeping is done by libc's own ppoll or epoll_pwait, which know how their libc
 //! cancels, with a cleanup routine pushed that gives back what the sleep holds (`Cleanup`; the
 //! thread is unwound through our frames, whose `defer`s do not run). A call of the kernel's that
-//! may block on a connection that is plain TCP is libc's own as well.
+//! may block on a connection that is plain TCP is libc's own as well, with nothing held (conn.Away).
 //!
 //! A thread of type PTHREAD_CANCEL_ASYNCHRONOUS may be cancelled at any instruction: once a process
 //! has one, threads are made deferred for as long as they use a connection (`hold`, `unhold`).
@@ -99,18 +99,8 @@ fn timespec(timeout_ns: ?u64, ts: *sys.Timespec) ?*const sys.Timespec {
     return ts;
 }
 
-/// recvmsg or sendmsg that may block in the kernel; `release` gives back what `argument` stands for.
-pub fn message(
-    comptime name: [:0]const u8,
-    fd: i32,
-    msg: *sys.Msghdr,
-    flags: u32,
-    release: *const fn (?*anyopaque) callconv(.c) void,
-    argument: *anyopaque,
-) isize {
-    var cleanup: Cleanup = .{};
-    cleanup.push(release, argument);
-    defer cleanup.pop();
+/// recvmsg or sendmsg that may block in the kernel; nothing is held.
+pub fn message(comptime name: [:0]const u8, fd: i32, msg: *sys.Msghdr, flags: u32) isize {
     const saved = sys.errno().*;
     const Message = fn (c_int, *sys.Msghdr, c_int) callconv(.c) isize;
     return raw(real.get(name, Message)(fd, msg, @bitCast(flags)), saved);

@@ -26,6 +26,7 @@ const lock = @import("lock.zig");
 const log = @import("log.zig");
 const process = @import("process.zig");
 const profile = @import("profile.zig");
+const section = @import("section.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
 const Guard = @import("guard.zig").Guard;
@@ -321,39 +322,73 @@ pub const flag_held: u32 = 4;
 
 var pool: Pool(Conn, 64) = .{};
 
-/// The connection behind `fd`, held against recycling until `done`. (One thread: nobody else can
-/// close it meanwhile, so nothing is counted.)
+/// The connection behind `fd`, held against recycling until `done`: a section. (One thread: nobody
+/// else can close it meanwhile, so nothing is counted.)
 pub inline fn acquire(fd: c_int) ?*Conn {
-    const c = find(fd) orelse return null;
-    if (lock.isSingleThreaded()) return c;
-    return acquireShared(c, fd);
+    if (!lock.isSingleThreaded()) return acquireShared(fd);
+    section.enter();
+    if (find(fd)) |c| return c;
+    section.leave();
+    return null;
 }
 
-noinline fn acquireShared(found: *Conn, fd: c_int) ?*Conn {
-    var c = found;
+noinline fn acquireShared(fd: c_int) ?*Conn {
+    var c = find(fd) orelse return null;
     cancel.hold();
+    section.enter();
     while (true) {
         c.pin();
         const now = find(fd);
         if (now == c) return c;
         c.unpin();
         c = now orelse {
+            section.leave();
             cancel.unhold();
             return null;
         };
     }
 }
 
+/// Handlers that were put off run here, errno being kept: set it before or after.
 pub inline fn done(c: *Conn) void {
-    if (lock.isSingleThreaded()) return;
+    if (lock.isSingleThreaded()) return section.leave();
     c.unpin();
+    section.leave();
     cancel.unhold();
 }
 
 /// As `done`, by the cleanup routine of a thread that ends.
 pub fn abandoned(c: *Conn) void {
     if (!lock.isSingleThreaded()) c.unpin();
+    section.abandon();
 }
+
+/// Around a call that may wait in the kernel: the thread holds nothing there, so handlers run as
+/// they come and may close the connection or jump out, and cancelling the thread leaves nothing.
+pub const Away = struct {
+    conn: *Conn,
+    generation: u32,
+    window: section.Window,
+
+    /// Handlers may have run already (`window.delivered`): then wait for nothing.
+    pub fn begin(c: *Conn) Away {
+        const generation = c.generation;
+        if (!lock.isSingleThreaded()) c.unpin();
+        const window: section.Window = .open();
+        if (!lock.isSingleThreaded()) cancel.unhold();
+        return .{ .conn = c, .generation = generation, .window = window };
+    }
+
+    /// False: the connection was closed meanwhile, the object may be another's (but is held: `done`).
+    pub fn end(away: Away) bool {
+        const c = away.conn;
+        const alone = lock.isSingleThreaded();
+        if (!alone) cancel.hold();
+        away.window.close();
+        if (!alone) c.pin();
+        return c.generation == away.generation and @atomicLoad(u32, &c.refs, .acquire) > 0;
+    }
+};
 
 /// Server connections that may still be adopted.
 var undecided_servers: u32 = 0;

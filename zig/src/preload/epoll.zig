@@ -31,6 +31,7 @@ const links = @import("links.zig");
 const lock = @import("lock.zig");
 const profile = @import("profile.zig");
 const readiness = @import("readiness.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -225,7 +226,6 @@ fn waitAwake(w: Wait) isize {
 
 fn waitUntil(w: Wait) isize {
     const deadline = if (w.timeout_ns) |ns| sys.nowNs() +| ns else 0;
-    const since = signals.countAll();
     var spun = false;
     while (true) {
         const found = look(w);
@@ -242,9 +242,9 @@ fn waitUntil(w: Wait) isize {
             if (now >= deadline) return 0;
             left = deadline - now;
         }
-        const n = sleepOnce(w, left, since);
+        const n = sleepOnce(w, left);
         if (n != 0) return n;
-        if (signals.countAll() != since) return sys.neg(.INTR);
+        if (section.isPending()) return sys.neg(.INTR);
     }
 }
 
@@ -417,6 +417,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
     if (e.foreign or (!e.reported and e.hot_count == 0)) return 0;
     var watch = e.spin.watch(e.peer_cpu) orelse return 0;
     while (watch.step()) {
+        if (section.isPending()) return 0;
         const seen = readiness.glance(e);
         const due = watch.last -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
         if (!seen and !due) continue;
@@ -432,7 +433,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
 }
 
 /// Arms everything, looks again, sleeps in the kernel. Events, 0 = look again, negative errno.
-fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
+fn sleepOnce(w: Wait, left: ?u64) isize {
     const e = w.e;
     var timeout = left;
     {
@@ -453,7 +454,7 @@ fn sleepOnce(w: Wait, left: ?u64, since: u32) isize {
     signals.sleepOn(if (e.waiter) |waiter| waiter.local else -1);
     var cleanup: cancel.Cleanup = .{};
     cleanup.push(cancelledAsleep, e);
-    const raw = if (signals.countAll() == since) kernelSleep(w, timeout) else sys.neg(.INTR);
+    const raw = if (!section.isPending()) kernelSleep(w, timeout) else sys.neg(.INTR);
     cleanup.pop();
     signals.sleepOn(-1);
     const guard = e.mutex.lock();
@@ -477,6 +478,7 @@ fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
     readiness.endSleep(e);
     guard.unlock();
     if (e.nested) park(e);
+    section.abandon();
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ const copy = @import("../carrier/copy.zig");
 const lock = @import("lock.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const sys = @import("sys.zig");
 
@@ -47,7 +48,7 @@ noinline fn installOnce() void {
     const sigaction = real.get("sigaction", Sigaction);
     for (numbers, &believed) |number, *action| {
         if (sigaction(number, null, action) != 0) return;
-        action.handler = signals.unwrapped(number, action.handler, signals.originalOf(number));
+        action.* = signals.seen(action.*, signals.installed(number));
         const ours = guardedAction(action.*);
         _ = sigaction(number, &ours, null);
     }
@@ -76,7 +77,7 @@ pub fn change(number: c_int, action: ?*const Action, old: ?*Action) c_int {
             const ours = guardedAction(new);
             const result = real.get("sigaction", Sigaction)(number, &ours, null);
             if (result != 0) return result;
-            _ = signals.wrapped(number, new.handler, @as(u32, @bitCast(new.flags)));
+            signals.remember(number, new.handler, new.flags);
             slot.* = new;
         }
     }
@@ -94,19 +95,23 @@ fn guardedAction(action: Action) Action {
     return ours;
 }
 
-const Siginfo = extern struct { number: c_int, errno: c_int, code: c_int };
+const Siginfo = section.Siginfo;
 
 fn handler(number: c_int, info: *Siginfo, context: *anyopaque) callconv(.c) void {
     const raised_by_instruction = info.code > 0;
     if (raised_by_instruction and skipCopy(context)) return;
     const slot = &believed[indexOf(number) orelse return];
+    const is_handler = @atomicLoad(usize, &slot.handler, .acquire) > signals.SIG_IGN;
+    if (is_handler and !raised_by_instruction and section.isInside()) {
+        return signals.postpone(number, info, context);
+    }
     switch (@atomicLoad(usize, &slot.handler, .acquire)) {
         signals.SIG_DFL => byDefault(number, info, raised_by_instruction),
         // A fault cannot be ignored: the kernel does not let it either.
         signals.SIG_IGN => if (raised_by_instruction) byDefault(number, info, true),
         else => |own| {
             if (slot.flags & signals.SA_RESETHAND != 0) @atomicStore(usize, &slot.handler, signals.SIG_DFL, .release);
-            signals.deliver(number, info, context, own);
+            signals.run(number, info, context, own);
         },
     }
 }
@@ -132,7 +137,7 @@ fn skipCopy(context: *anyopaque) bool {
     return true;
 }
 
-/// The lock, with no signal in between: a handler may call sigaction.
+/// The lock, with no signal in between: threads must not run a handler that is half installed.
 const Quiet = struct {
     mask: u64,
     held: lock.Mutex.Guard,

@@ -17,6 +17,7 @@ const interest = @import("interest.zig");
 const log = @import("log.zig");
 const outsiders = @import("outsiders.zig");
 const process = @import("process.zig");
+const section = @import("section.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 
@@ -35,6 +36,8 @@ pub const Stakes = enum {
 /// Every connection that would survive exec, before this program is replaced; and none is used by
 /// this process any more. `execFailed`, if it comes back.
 pub fn beforeExec(reason: Reason) void {
+    section.enter();
+    defer section.leave();
     releaseAll(reason, .must);
     if (process.inVforkChild()) return;
     var fd: c_int = 0;
@@ -46,6 +49,8 @@ pub fn beforeExec(reason: Reason) void {
 /// This program goes on after all.
 pub fn execFailed() void {
     if (process.inVforkChild()) return;
+    section.enter();
+    defer section.leave();
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
     var fd: c_int = 0;
@@ -58,6 +63,8 @@ pub fn execFailed() void {
 
 /// Before another program is started beside this one.
 pub fn releaseForSpawn(reason: Reason) void {
+    section.enter();
+    defer section.leave();
     releaseAll(reason, .may_stay);
 }
 

@@ -21,6 +21,7 @@ const lock = @import("lock.zig");
 const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
@@ -41,12 +42,16 @@ pub fn registerHandlers() void {
 var registered = false;
 /// Held from `before` to `inParent`; the forking thread's, as the two below.
 var guards: [2]lock.Mutex.Guard = @splat(.{ .mutex = null });
+/// How deep in sections the forking thread was, with that of the fork.
+var depth: u32 = 0;
 /// Under which the child finds its places reserved (holders.zig).
 var forking_thread: u32 = 0;
 
 /// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
 /// sent over channels so far is known to both.
 fn before() callconv(.c) void {
+    section.enter();
+    depth = section.depthNow();
     epoll.beforeFork();
     guards[0] = arena.mutex.lock();
     guards[1] = links.mutex.lock();
@@ -62,6 +67,7 @@ fn inParent() callconv(.c) void {
     const first = guards[0];
     second.unlock();
     first.unlock();
+    section.leave();
 }
 
 fn inChild() callconv(.c) void {
@@ -81,11 +87,15 @@ fn inChild() callconv(.c) void {
     ends.afterForkChild();
     epoll.afterForkChild();
     conn.afterForkChild();
+    section.afterFork(depth);
+    section.leave();
 }
 
 /// What the parent learns from the call's result: the child's number, or that there is none.
 pub fn finished(result: c_int) void {
     if (result == 0 or !registered) return;
+    section.enter();
+    defer section.leave();
     const thread = threadId();
     var held = Held{};
     while (held.next()) |end| {

@@ -15,6 +15,7 @@ const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const profile = @import("profile.zig");
 const real = @import("real.zig");
+const section = @import("section.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
@@ -22,6 +23,8 @@ const waiters = @import("waiters.zig");
 pub fn constructor() callconv(.c) void {
     const saved = sys.errno().*;
     defer sys.errno().* = saved;
+    section.enter();
+    defer section.leave();
     clock.begin();
     if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
     if (isSet("SOCKSDIRECT_DISABLE")) control.disabled = true;
@@ -45,6 +48,8 @@ pub fn constructor() callconv(.c) void {
 }
 
 pub fn destructor() callconv(.c) void {
+    section.enter();
+    defer section.leave();
     conn.finishAll();
     listeners.awaitVerdicts();
 }

@@ -358,7 +358,7 @@ pub fn ring(a: *Arena, link: u16, waiter: u16) void {
     announceChild(a);
     if (a.side == 0 and !isKnown(a, link)) control.process();
     const guard = mutex.lock();
-    // A signal handler over this very code: the table may be half changed, the channel is not.
+    // A handler of a fault in this very code: the table may be half changed, the channel is not.
     if (!guard.ok()) {
         _ = wakeOverChannel(a, link, waiter);
         return;

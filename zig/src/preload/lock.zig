@@ -1,7 +1,7 @@
 //! Locks that may lie in memory shared with forked siblings: one word, owner and a waiters bit.
 //!
 //! Fast path: while the process has one thread and nobody shares the word, taking it is a plain
-//! store (a signal handler is the only possible contender: it finds its own thread's name there).
+//! store. (Signal handlers of the application do not run while a lock is held: section.zig.)
 //! Else a compare-and-swap. The owner's name is process id and thread id, so that a survivor can
 //! find out that the owner died and take over: nothing needs rolling back, all state is re-read
 //! (PROTOCOL M5).
@@ -9,6 +9,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const process = @import("process.zig");
+const section = @import("section.zig");
 const sys = @import("sys.zig");
 const thread = @import("thread.zig");
 
@@ -51,8 +52,10 @@ pub const Held = enum {
     inherited,
 };
 
-/// Takes the lock. Null: this very thread holds it (a signal handler interrupted the holder).
+/// Takes the lock, inside a section. Null: this very thread holds it (its own fault: the library
+/// called itself, or a handler for a fault inside it did).
 pub inline fn acquire(word: *u64, shared: bool) ?Held {
+    if (std.debug.runtime_safety) std.debug.assert(section.isInside());
     if (!shared and isSingleThreaded()) {
         if (@atomicLoad(u64, word, .monotonic) != 0) return acquireSlow(word);
         if (single_name == 0) {
@@ -81,6 +84,7 @@ pub inline fn release(word: *u64, held: Held) void {
 }
 
 pub fn tryAcquire(word: *u64) ?Held {
+    if (std.debug.runtime_safety) std.debug.assert(section.isInside());
     if (@cmpxchgStrong(u64, word, 0, threadName(), .acquire, .monotonic) == null) return .shared;
     return null;
 }
@@ -130,11 +134,13 @@ fn lowHalf(word: *const u64) *const u32 {
 pub const Mutex = struct {
     word: u64 = 0,
 
+    /// A section of its own, until `unlock`.
     pub fn lock(mutex: *Mutex) Guard {
+        section.enter();
         mutex.forgetParent();
-        const held = acquire(&mutex.word, true) orelse return .{ .mutex = null };
-        _ = held;
-        return .{ .mutex = mutex };
+        if (acquire(&mutex.word, true) != null) return .{ .mutex = mutex };
+        section.leave();
+        return .{ .mutex = null };
     }
 
     fn forgetParent(mutex: *Mutex) void {
@@ -144,8 +150,8 @@ pub const Mutex = struct {
         _ = @cmpxchgStrong(u64, &mutex.word, now, 0, .monotonic, .monotonic);
     }
 
-    /// Null mutex: the thread already holds it further down its stack (signal handler); `ok` is
-    /// false and nothing may be touched.
+    /// Null mutex: the thread already holds it further down its stack; `ok` is false and nothing may
+    /// be touched.
     pub const Guard = struct {
         mutex: ?*Mutex,
 
@@ -153,12 +159,16 @@ pub const Mutex = struct {
             return guard.mutex != null;
         }
         pub fn unlock(guard: Guard) void {
-            if (guard.mutex) |mutex| release(&mutex.word, .shared);
+            const mutex = guard.mutex orelse return;
+            release(&mutex.word, .shared);
+            section.leave();
         }
     };
 };
 
 test "a lock is taken once and its own thread notices" {
+    section.enter();
+    defer section.leave();
     var word: u64 = 0;
     const held = acquire(&word, true).?;
     try std.testing.expectEqual(null, acquire(&word, true));
@@ -168,6 +178,8 @@ test "a lock is taken once and its own thread notices" {
 }
 
 test "a dead owner's lock is taken over" {
+    section.enter();
+    defer section.leave();
     var word: u64 = (@as(u64, 0x7ffffff0) << 32) | 0x7ffffff0;
     try std.testing.expect(acquire(&word, true) != null);
 }

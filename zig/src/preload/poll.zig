@@ -18,6 +18,7 @@ const fds = @import("fds.zig");
 const readiness = @import("readiness.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
+const section = @import("section.zig");
 const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const stream = @import("stream.zig");
@@ -105,7 +106,6 @@ const Armed = struct {
 
 fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
     const deadline = if (call.timeout_ns) |ns| sys.nowNs() +| ns else 0;
-    const since = signals.countAll();
     var spun = false;
     while (true) {
         const rings = lookRings(call.polled);
@@ -126,7 +126,7 @@ fn run(call: Call, copy: []PollFd, armed: []Armed) isize {
             if (at >= deadline) return lookKernel(call, copy);
             left = deadline - at;
         }
-        const result = sleepOnce(call, copy, armed, left, since);
+        const result = sleepOnce(call, copy, armed, left);
         if (result != 0) return result;
     }
 }
@@ -175,7 +175,14 @@ fn readable(c: *Conn) bool {
 fn lookKernel(call: Call, copy: []PollFd) isize {
     last_kernel_look = clock.ticks();
     fillCopy(call.polled, copy);
-    const n = sys.poll(copy[0..call.polled.len], 0, call.mask);
+    const entries = copy[0..call.polled.len];
+    const n = sys.poll(entries, 0, call.mask);
+    if (n == sys.neg(.INTR)) {
+        // What the rings have found comes before a signal.
+        for (entries) |*p| p.revents = 0;
+        const ready = mergeCopy(call.polled, copy);
+        return if (ready > 0) ready else n;
+    }
     if (n < 0) return n;
     return mergeCopy(call.polled, copy);
 }
@@ -214,6 +221,7 @@ fn spinFor(call: Call, copy: []PollFd) isize {
     const peer_cpu = @atomicLoad(u32, &c.rx_direction.producer_cpu, .monotonic);
     var watch = c.spin.watch(peer_cpu) orelse return 0;
     while (watch.step()) {
+        if (section.isPending()) return 0;
         for (0..8) |_| {
             if (anyRing(call.polled)) {
                 c.spin.hit();
@@ -247,7 +255,7 @@ fn anyRing(polled: []const PollFd) bool {
 }
 
 /// Arms every ring, looks again, sleeps. Ready entries, 0 = look again, negative errno.
-fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32) isize {
+fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64) isize {
     const w = waiters.take();
     defer if (w) |waiter| waiters.give(waiter);
     var sound = w != null;
@@ -271,13 +279,13 @@ fn sleepOnce(call: Call, copy: []PollFd, armed: []Armed, left: ?u64, since: u32)
     const start = clock.ticks();
     signals.sleepOn(if (w) |waiter| waiter.local else -1);
     defer signals.sleepOn(-1);
-    if (signals.countAll() != since) return sys.neg(.INTR);
+    if (section.isPending()) return sys.neg(.INTR);
     var asleep: Asleep = .{ .waiter = w, .armed = if (w != null) armed else &.{} };
     var cleanup: cancel.Cleanup = .{};
     cleanup.push(Asleep.cancelled, &asleep);
     const result = cancel.poll(copy[0 .. n + extra], timeout, call.mask);
     cleanup.pop();
-    if (signals.countAll() != since and result >= 0) {
+    if (section.isPending() and result >= 0) {
         const found = mergeCopy(call.polled, copy);
         return if (found > 0) found else sys.neg(.INTR);
     }
@@ -298,6 +306,7 @@ const Asleep = struct {
         signals.sleepOn(-1);
         for (asleep.armed) |*a| disarmEntry(a);
         if (asleep.waiter) |w| waiters.give(w);
+        section.abandon();
     }
 };
 

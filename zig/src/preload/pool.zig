@@ -37,7 +37,7 @@ pub fn Pool(comptime T: type, comptime chunk_objects: usize) type {
 
         pub fn give(pool: *Self, object: *T) void {
             const guard = pool.mutex.lock();
-            if (!guard.ok()) return; // leaked: only from a signal handler inside this pool
+            if (!guard.ok()) return; // leaked: only from a handler of a fault inside this pool
             defer guard.unlock();
             object.next_free = pool.free;
             pool.free = object;

@@ -16,7 +16,8 @@ const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const negotiate = @import("negotiate.zig");
-const signals = @import("signals.zig");
+const readiness = @import("readiness.zig");
+const section = @import("section.zig");
 const sleep = @import("sleep.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -146,11 +147,10 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (enough and flags & sys.MSG_WAITALL == 0) return @intCast(done);
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, done, b.remaining);
         attempt.kernel_look = false;
-        if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
         switch (sleep.untilReadable(c, need, &attempt)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else n,
-            .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
+            .interrupted => return if (done > 0) @intCast(done) else interrupted(c.receive_timeout_ns),
         }
     }
 }
@@ -162,7 +162,6 @@ fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *A
     const wanted = if (flags & sys.MSG_WAITALL != 0) b.remaining else lowWater(c, 0, b.remaining);
     if (peeked >= wanted or flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) return false;
     attempt.kernel_look = false;
-    if (attempt.interruptions == null) attempt.interruptions = signals.countFor(c.receive_timeout_ns != 0);
     return sleep.untilMore(c, peeked, attempt) == .ready;
 }
 
@@ -198,9 +197,12 @@ pub const Attempt = struct {
     kernel_look: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
-    /// `signals.countInterrupting` when the call began to wait.
-    interruptions: ?u32 = null,
 };
+
+/// A call with a timeout is not begun again (signal(7)).
+fn interrupted(timeout_ns: u64) isize {
+    return if (timeout_ns != 0) sys.neg(.INTR) else section.restart;
+}
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
 inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isize {
@@ -318,9 +320,11 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole()) b.iov else b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
-    const n = kernelMessage("recvmsg", c, &msg, flags);
+    var gone = false;
+    const n = kernelMessage("recvmsg", c, &msg, flags, &gone);
     if (n > 0 and flags & sys.MSG_PEEK == 0) {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
+        if (gone) return n;
         c.guard.answered();
         c.end.rx.counters.tcp_bytes += @intCast(n);
         c.end.rx.counters.tcp_messages += 1;
@@ -328,22 +332,41 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
     return n;
 }
 
-/// recvmsg or sendmsg; one that may block is a cancellation point. A single piece goes without the
-/// header, which the kernel would have to copy and check.
-inline fn kernelMessage(comptime name: [:0]const u8, c: *Conn, msg: *sys.Msghdr, flags: u32) isize {
-    if (flags & sys.MSG_DONTWAIT != 0 or !cancel.isCancellable()) {
-        if (msg.iovlen == 1) {
-            const simple = comptime if (std.mem.eql(u8, name, "recvmsg")) "recvfrom" else "sendto";
-            const piece = msg.iov.?[0];
-            return sys.call(@field(sys.SYS, simple), .{ c.fd, piece.base, piece.len, flags, 0, 0 });
-        }
-        return sys.call(@field(sys.SYS, name), .{ c.fd, msg, flags });
-    }
-    return cancel.message(name, c.fd, msg, flags, cancelledInKernel, c);
+/// recvmsg or sendmsg; one that may block is a cancellation point, and the connection may be `gone`
+/// afterwards.
+inline fn kernelMessage(comptime name: [:0]const u8, c: *Conn, msg: *sys.Msghdr, flags: u32, gone: *bool) isize {
+    if (flags & sys.MSG_DONTWAIT != 0) return kernelCall(name, c.fd, msg, flags);
+    if (section.isPending()) return kernelOrInterrupted(name, c, msg, flags);
+    const fd = c.fd;
+    const away: conn_module.Away = .begin(c);
+    const n = if (away.window.delivered)
+        section.restart
+    else if (cancel.isCancellable())
+        cancel.message(name, fd, msg, flags)
+    else
+        kernelCall(name, fd, msg, flags);
+    gone.* = !away.end();
+    if (n != section.restart) return n;
+    const ended = section.wasInterrupted();
+    const now = if (gone.*) n else kernelOrInterrupted(name, c, msg, flags);
+    return if (now == section.restart and ended) sys.neg(.INTR) else now;
 }
 
-fn cancelledInKernel(argument: ?*anyopaque) callconv(.c) void {
-    conn_module.abandoned(@ptrCast(@alignCast(argument.?)));
+/// A signal is there: the call does what it can do without waiting, as the kernel's would.
+noinline fn kernelOrInterrupted(comptime name: [:0]const u8, c: *Conn, msg: *sys.Msghdr, flags: u32) isize {
+    const n = kernelCall(name, c.fd, msg, flags | sys.MSG_DONTWAIT);
+    if (n != sys.neg(.AGAIN)) return n;
+    conn_module.readModes(c);
+    if (c.nonblocking) return n;
+    return interrupted(if (comptime std.mem.eql(u8, name, "recvmsg")) c.receive_timeout_ns else c.send_timeout_ns);
+}
+
+/// A single piece goes without the header, which the kernel would have to copy and check.
+inline fn kernelCall(comptime name: [:0]const u8, fd: i32, msg: *sys.Msghdr, flags: u32) isize {
+    if (msg.iovlen != 1) return sys.call(@field(sys.SYS, name), .{ fd, msg, flags });
+    const simple = comptime if (std.mem.eql(u8, name, "recvmsg")) "recvfrom" else "sendto";
+    const piece = msg.iov.?[0];
+    return sys.call(@field(sys.SYS, simple), .{ fd, piece.base, piece.len, flags, 0, 0 });
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -362,13 +385,13 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
         const limit: usize = if (c.stateOf() == .plain) std.math.maxInt(isize) else 256 * 1024;
         const before = b.remaining;
         const asked = askedOf(b, limit);
-        const n = kernelSendWait(c, b, flags, limit);
+        var gone = false;
+        const n = kernelSendWait(c, b, flags, limit, &gone);
         if (n < 0) return if (done > 0) @intCast(done) else n;
         done += before - b.remaining;
-        if (n < asked or b.remaining == 0) return @intCast(done);
+        if (n < asked or b.remaining == 0 or gone) return @intCast(done);
     }
     var full_since: u64 = 0;
-    var interruptions: ?u32 = null;
     while (true) {
         const n = sendOnce(c, b, flags);
         if (n > 0) {
@@ -382,11 +405,10 @@ pub fn send(c: *Conn, b: *Buffers, flags: u32) isize {
             if (c.isAttached()) interest.ringIsFull(c);
             return if (done > 0) @intCast(done) else sys.neg(.AGAIN);
         }
-        if (interruptions == null) interruptions = signals.countFor(c.send_timeout_ns != 0);
-        switch (sleep.untilWritable(c, &full_since, interruptions.?)) {
+        switch (sleep.untilWritable(c, &full_since)) {
             .ready => {},
             .timeout => return if (done > 0) @intCast(done) else sys.neg(.AGAIN),
-            .interrupted => return if (done > 0) @intCast(done) else sys.neg(.INTR),
+            .interrupted => return if (done > 0) @intCast(done) else interrupted(c.send_timeout_ns),
         }
     }
 }
@@ -663,6 +685,20 @@ pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
     }
 }
 
+/// Until a blocking send of half a ring would not wait. 0, or why the call is over.
+pub fn untilRoom(c: *Conn) isize {
+    var full_since: u64 = 0;
+    while (c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        if (readiness.writableRing(c)) return 0;
+        switch (sleep.untilWritable(c, &full_since)) {
+            .ready => {},
+            .timeout => return sys.neg(.AGAIN),
+            .interrupted => return interrupted(c.send_timeout_ns),
+        }
+    }
+    return 0;
+}
+
 /// A send of no bytes: 0, or the connection's error; the kernel looks at the address all the same.
 fn sendNothing(c: *Conn, b: *const Buffers, flags: u32) isize {
     const from = if (b.iov.len == 1) @intFromPtr(b.iov[0].base) else 0;
@@ -684,17 +720,20 @@ const kernel_pieces = 64;
 
 /// To the kernel socket, without waiting; a piece at a time.
 fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
-    return kernelSendWait(c, b, flags | sys.MSG_DONTWAIT, 256 * 1024);
+    var gone: bool = undefined; // nothing waits
+    return kernelSendWait(c, b, flags | sys.MSG_DONTWAIT, 256 * 1024, &gone);
 }
 
 /// As the descriptor's and the call's flags say, at most `limit` bytes.
-fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize) isize {
+fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize, gone: *bool) isize {
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole() and b.remaining <= limit) b.iov else b.rest(&iov, limit);
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
-    const n = kernelMessage("sendmsg", c, &msg, flags);
+    gone.* = false;
+    const n = kernelMessage("sendmsg", c, &msg, flags, gone);
     if (n > 0) {
         b.skip(@intCast(n));
+        if (gone.*) return n;
         c.end.tx.counters.tcp_bytes += @intCast(n);
         c.end.tx.counters.tcp_messages += 1;
     }

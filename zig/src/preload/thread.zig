@@ -10,9 +10,14 @@ const std = @import("std");
 const builtin = @import("builtin");
 
 pub const Thread = extern struct {
-    /// Signal handlers that have run in this thread: all, and those that interrupt calls.
-    handlers: u32 = 0,
+    /// How many sections of the library this thread is in (section.zig), and the signals that came
+    /// meanwhile, bit n - 1 for signal n.
+    depth: u32 = 0,
+    /// Handlers without SA_RESTART that have run in this thread.
     handlers_interrupting: u32 = 0,
+    deferred: u64 = 0,
+    /// One of the handlers that ran when the last section was left interrupts calls.
+    interrupted: bool = false,
     /// The local bell (eventfd) that this thread is asleep on, or about to be; -1: none.
     sleeping_on: i32 = -1,
     /// In which phase it fell asleep (signals.zig).
@@ -23,6 +28,19 @@ pub const Thread = extern struct {
     cancel_type_before: c_int = 0,
     /// pid << 32 | tid, 0 before first use and after fork (lock.zig).
     name: u64 = 0,
+    /// Signals that could not be left to the kernel, or not with all that is known of them
+    /// (section.zig).
+    kept: [kept_max]Kept = @splat(.{}),
+};
+
+pub const kept_max = 4;
+
+pub const Kept = extern struct {
+    /// 0: a free place.
+    number: i32 = 0,
+    /// siginfo: what its handler is to be given, and what has been queued in the kernel for it.
+    info: [128]u8 align(8) = undefined,
+    queued: [128]u8 = undefined,
 };
 
 /// Exported for the assembly below only; preload.map hides it.

@@ -2,9 +2,11 @@
 //! as the kernel's. (Right first; without a copy when it shows to matter.)
 
 const std = @import("std");
+const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
 const readiness = @import("readiness.zig");
 const negotiate = @import("negotiate.zig");
+const section = @import("section.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const user = @import("user.zig");
@@ -52,11 +54,23 @@ fn sendPiece(c: *Conn, bytes: []u8, flags: u32) isize {
     return stream.send(c, &b, flags);
 }
 
-/// What a send would surely take now; null: a non-blocking send would not take anything.
-fn writableBytes(c: *Conn) ?usize {
-    if (!c.isNonblocking()) return piece_bytes;
-    if (readiness.writableRing(c)) return piece_bytes;
-    return null;
+/// Waits until a send surely takes half a ring. 0, or why not.
+fn untilWritable(c: *Conn) isize {
+    if (!c.isNonblocking()) return stream.untilRoom(c);
+    return if (readiness.writableRing(c)) 0 else sys.neg(.AGAIN);
+}
+
+/// Waits for the pipe, unless it is non-blocking, with nothing held. 0, or why the call is over.
+fn untilPipe(c: *Conn, pipe: c_int, events: i16) isize {
+    const modes = sys.call(.fcntl, .{ pipe, sys.F_GETFL, 0 });
+    if (modes < 0 or modes & sys.O_NONBLOCK != 0) return 0;
+    var p = [_]sys.PollFd{.{ .fd = pipe, .events = events }};
+    if (sys.poll(&p, 0, null) > 0) return 0;
+    const away: conn_module.Away = .begin(c);
+    const n = if (away.window.delivered) sys.neg(.INTR) else cancel.poll(&p, null, null);
+    if (!away.end()) return sys.neg(.BADF);
+    if (n != sys.neg(.INTR)) return @min(n, 0);
+    return if (section.wasInterrupted()) n else section.restart;
 }
 
 /// Bytes for the socket ride the ring (or can from here on); else the kernel's own call is right.
@@ -73,11 +87,16 @@ pub fn isPipe(fd: c_int) bool {
 /// Pipe to socket. Bytes taken from the pipe cannot be put back: only as many as surely fit.
 pub fn toSocket(c: *Conn, in: c_int, len: usize, flags: c_uint) isize {
     var buffer: [piece_bytes]u8 = undefined;
-    const room = writableBytes(c) orelse return sys.neg(.AGAIN);
     if (flags & SPLICE_F_NONBLOCK != 0) {
         var p = [_]sys.PollFd{.{ .fd = in, .events = sys.POLLIN }};
         if (sys.poll(&p, 0, null) <= 0) return sys.neg(.AGAIN);
+    } else {
+        const over = untilPipe(c, in, sys.POLLIN);
+        if (over != 0) return over;
     }
+    const over = untilWritable(c);
+    if (over != 0) return over;
+    const room = if (c.isAttached()) c.tx_direction.sizeInUse() / 2 else piece_bytes;
     const n = sys.call(.read, .{ in, &buffer, @min(buffer.len, len, room) });
     if (n <= 0) return n;
     return sendPiece(c, buffer[0..@intCast(n)], 0);
@@ -87,6 +106,11 @@ pub fn toSocket(c: *Conn, in: c_int, len: usize, flags: c_uint) isize {
 pub fn fromSocket(c: *Conn, out: c_int, len: usize, flags: c_uint) isize {
     var buffer: [piece_bytes]u8 = undefined;
     const wait: u32 = if (flags & SPLICE_F_NONBLOCK != 0) sys.MSG_DONTWAIT else 0;
+    if (wait == 0) {
+        // Once it takes something, a signal ends the write with what it has taken.
+        const over = untilPipe(c, out, sys.POLLOUT);
+        if (over != 0) return over;
+    }
     const peeked = receivePiece(c, buffer[0..@min(buffer.len, len)], sys.MSG_PEEK | wait);
     if (peeked <= 0) return peeked;
     if (flags & SPLICE_F_NONBLOCK != 0) {

@@ -64,7 +64,7 @@ var next_number: u32 = 1;
 /// Makes every announced value new, whoever had the number before.
 var epoch_counter: u32 = 1;
 
-/// A waiter for the time of one sleep; null: no descriptors left, or inside our own slow path.
+/// A waiter for the time of one sleep; null: no descriptors left.
 pub fn take() ?*Waiter {
     const guard = idle_mutex.lock();
     if (!guard.ok()) return null;
