@@ -71,8 +71,7 @@ export const pythonGrpc: Application = {
   ...fromPackage("grpc", "grpcio"),
   name: "python, gRPC",
   does: "400 calls and 400 streamed messages of up to 200 KB, echoed",
-  // Its core asks recvmsg for the bytes in the queue (TCP_INQ).
-  share: { atLeast: 0, orReasons: ["socket_option"] },
+  share: { settlingBytes: 10_000_000 },
   start: (use) =>
     listening(use, [packagedPython, pythonProgram("grpc_echo.py"), "server", `${use.port}`]),
   async work(use) {
