@@ -11,7 +11,7 @@ import { openssh } from "./openssh.ts";
 import { postgresql } from "./postgresql.ts";
 import { redis, valkey } from "./redis.ts";
 import { pythonAiohttp, pythonAsyncio, pythonGrpc, pythonHttp, pythonUvloop } from "./python.ts";
-import { denoServe, iperf3, rsync, socat, sockperf } from "./small.ts";
+import { denoServe, iperf3, netcat, rsync, socat, sockperf } from "./small.ts";
 
 export const applications: readonly Application[] = [
   redis,
@@ -37,6 +37,7 @@ export const applications: readonly Application[] = [
   pythonGrpc,
   rsync,
   socat,
+  netcat,
   inetd,
   mosquitto,
   iperf3,

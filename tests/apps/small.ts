@@ -86,6 +86,20 @@ export const socat: Application = {
   },
 };
 
+export const netcat: Application = {
+  name: "netcat",
+  programs: ["nc", "socat"],
+  version: ["dpkg-query", "-W", "netcat-openbsd"],
+  does: "2 MB to socat's forked cat and back, half closed in between",
+  share: socat.share,
+  start: socat.start,
+  async work(use) {
+    const words = ["nc", "-N", "127.0.0.1", `${use.port}`];
+    const echoed = await client(use, words, { stdin: twoMegabytes });
+    assertSameBytes(echoed.stdoutBytes, twoMegabytes, "what came back");
+  },
+};
+
 export const rsync: Application = {
   name: "rsync",
   programs: ["rsync"],
