@@ -29,6 +29,7 @@ function apache(model: "event" | "prefork"): Application {
       const { stdout } = await client(use, ["ab", "-q", "-k", "-c", "8", "-n", "3000", url]);
       assert(/^Failed requests: +0$/m.test(stdout) && !/Non-2xx/.test(stdout), stdout);
     },
+    rate: (use) => load(use),
     also: gracefulRestart,
   };
 }

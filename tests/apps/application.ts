@@ -3,7 +3,14 @@
  * checked to the byte. The rest (restart, SIGKILL, who is preloaded) is the same for all: life.ts.
  */
 
-import type { Ended, Lab, Program, RingShareOptions, RunOptions } from "../harness.ts";
+import {
+  type Ended,
+  type Lab,
+  type Program,
+  type RingShareOptions,
+  type RunOptions,
+  waitForPort,
+} from "../harness.ts";
 
 export interface Application {
   /** As the table in docs/COMPATIBILITY.md names it. */
@@ -26,6 +33,8 @@ export interface Application {
   wantsFreshPort?: boolean;
   start(use: Use): Promise<Program>;
   work(use: Use): Promise<void>;
+  /** Work a second, for speed.ts. Without it: how often `work` can be done in one. */
+  rate?(use: Use): Promise<number>;
   /** More work, with both ends preloaded and the server running. */
   also?(use: Use, server: Program): Promise<void>;
 }
@@ -47,6 +56,16 @@ export function client(
   options: RunOptions = {},
 ): Promise<Ended> {
   return lab.run(words, { preload, ...options });
+}
+
+/** Starts a server, and waits until it listens. */
+export async function listening(
+  { lab, port, server: preload }: Use,
+  words: readonly string[],
+): Promise<Program> {
+  const server = lab.start(words, { preload });
+  await waitForPort(port, server);
+  return server;
 }
 
 /** The words to run a program as an ordinary user when we are root: some refuse to be root. */

@@ -10,7 +10,8 @@ import { nodeHttp, nodeNet } from "./node.ts";
 import { openssh } from "./openssh.ts";
 import { postgresql } from "./postgresql.ts";
 import { redis, valkey } from "./redis.ts";
-import { denoServe, iperf3, pythonAsyncio, pythonHttp, rsync, socat, sockperf } from "./small.ts";
+import { pythonAiohttp, pythonAsyncio, pythonGrpc, pythonHttp, pythonUvloop } from "./python.ts";
+import { denoServe, iperf3, netcat, rsync, socat, sockperf } from "./small.ts";
 
 export const applications: readonly Application[] = [
   redis,
@@ -31,8 +32,12 @@ export const applications: readonly Application[] = [
   denoServe,
   pythonHttp,
   pythonAsyncio,
+  pythonUvloop,
+  pythonAiohttp,
+  pythonGrpc,
   rsync,
   socat,
+  netcat,
   inetd,
   mosquitto,
   iperf3,

@@ -26,6 +26,7 @@ export const haproxy: Application = {
     await fetchAll(use);
     await load(use);
   },
+  rate: (use) => load(use),
   also: reload,
 };
 

@@ -1,8 +1,8 @@
 /** What only the full run starts: slow to start, or of packages that CI does not install. */
 
 import { assert, assertEquals } from "@std/assert";
-import { noise, type Program, sha256, waitForPort } from "../harness.ts";
-import { type Application, asOrdinaryUser, client, folderFor, type Use } from "./application.ts";
+import { noise, sha256, waitForPort } from "../harness.ts";
+import { type Application, asOrdinaryUser, client, folderFor, listening } from "./application.ts";
 
 const javaEcho = `
 import java.net.*; import java.nio.*; import java.nio.channels.*; import java.util.*;
@@ -253,9 +253,3 @@ export const inetd: Application = {
     assertEquals(await sha256(stdoutBytes), await sha256(payload));
   },
 };
-
-async function listening({ lab, port, server: preload }: Use, words: string[]): Promise<Program> {
-  const server = lab.start(words, { preload });
-  await waitForPort(port, server);
-  return server;
-}

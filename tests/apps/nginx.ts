@@ -14,6 +14,7 @@ export const nginx: Application = {
     await fetchAll(use);
     await load(use);
   },
+  rate: (use) => load(use),
   also: reloadUnderLoad,
 };
 
@@ -29,6 +30,7 @@ export const nginxProxy: Application = {
     await fetchAll(use, "proxy/");
     await load(use, "proxy/");
   },
+  rate: (use) => load(use, "proxy/"),
   also: reloadUnderLoad,
 };
 

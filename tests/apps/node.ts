@@ -50,6 +50,7 @@ export const nodeHttp: Application = {
     await fetchAll(use);
     await load(use);
   },
+  rate: (use) => load(use),
 };
 
 export const nodeNet: Application = {

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { waitForPort } from "../harness.ts";
 import { type Application, asOrdinaryUser, client, folderFor, type Use } from "./application.ts";
+import { matched } from "./life.ts";
 
 /** Debian keeps the server's programs out of PATH. */
 function serverProgram(name: string): string {
@@ -64,12 +65,20 @@ export const postgresql: Application = {
     const { port } = use;
     const where = ["-h", "127.0.0.1", "-p", `${port}`, "-U", "test"];
     await client(use, ["pgbench", "-i", "-q", "-s", "2", ...where, "postgres"]);
-    const words = ["pgbench", "-c", "8", "-j", "2", "-t", "150", ...where, "postgres"];
-    const { stdout } = await client(use, words);
-    assert(/number of transactions actually processed: 1200\/1200/.test(stdout), stdout);
+    await transactions(use);
     await roundTrip(use, where);
   },
+  rate: transactions,
 };
+
+/** pgbench's own workload on the tables that `work` has made. Transactions a second. */
+async function transactions(use: Use): Promise<number> {
+  const where = ["-h", "127.0.0.1", "-p", `${use.port}`, "-U", "test"];
+  const words = ["pgbench", "-c", "8", "-j", "2", "-t", "150", ...where, "postgres"];
+  const { stdout } = await client(use, words);
+  assert(/number of transactions actually processed: 1200\/1200/.test(stdout), stdout);
+  return Number(matched(stdout, /^tps = ([\d.]+)/m));
+}
 
 /** What goes in as one big literal comes out the same, and the server counts as many. */
 async function roundTrip(use: Use, where: string[]) {

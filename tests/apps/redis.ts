@@ -1,9 +1,15 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { python, pythonProgram, waitForPort } from "../harness.ts";
-import { type Application, client } from "./application.ts";
+import { type Application, client, type Use } from "./application.ts";
+import { matched } from "./life.ts";
 
 /** The same program under either name. */
 function redisLike(name: string): Application {
+  const rate = async (use: Use) => {
+    const load = ["-c", "20", "-n", "20000", "-t", "set,get", "--csv"];
+    const { stdout } = await client(use, [`${name}-benchmark`, "-p", `${use.port}`, ...load]);
+    return Number(matched(stdout, /^"GET","([\d.]+)"/m));
+  };
   return {
     name,
     programs: [`${name}-server`, `${name}-benchmark`, "python3"],
@@ -19,10 +25,9 @@ function redisLike(name: string): Application {
     async work(use) {
       const values = [python!, pythonProgram("redis_values.py"), `${use.port}`, "300"];
       assertEquals((await client(use, values)).stdout.trim(), "300 values right");
-      const load = ["-c", "20", "-n", "20000", "-t", "set,get", "--csv"];
-      const { stdout } = await client(use, [`${name}-benchmark`, "-p", `${use.port}`, ...load]);
-      assertMatch(stdout, /^"GET","[\d.]+"/m);
+      await rate(use);
     },
+    rate,
   };
 }
 

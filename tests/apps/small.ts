@@ -1,23 +1,10 @@
 /** Programs whose whole use is a line or two. */
 
 import { assert, assertEquals } from "@std/assert";
-import {
-  assertSameBytes,
-  noise,
-  type Program,
-  python,
-  pythonProgram,
-  sha256OfFile,
-  waitForPort,
-} from "../harness.ts";
-import { type Application, client, type Use } from "./application.ts";
+import { assertSameBytes, noise, sha256OfFile } from "../harness.ts";
+import { type Application, client, listening, type Use } from "./application.ts";
+import { matched } from "./life.ts";
 import { fetchAll, makeFiles, sizes, webShare } from "./web.ts";
-
-async function listening({ lab, port, server: preload }: Use, words: string[]): Promise<Program> {
-  const server = lab.start(words, { preload });
-  await waitForPort(port, server);
-  return server;
-}
 
 export const iperf3: Application = {
   name: "iperf3",
@@ -27,13 +14,22 @@ export const iperf3: Application = {
   share: { settlingBytes: 100_000_000 },
   start: (use) => listening(use, ["iperf3", "-s", "-B", "127.0.0.1", "-p", `${use.port}`]),
   async work(use) {
-    for (const way of [[], ["-R"]]) {
-      const words = ["iperf3", "-c", "127.0.0.1", "-p", `${use.port}`, "-t", "1", "-J", ...way];
-      const { end } = JSON.parse((await client(use, words)).stdout);
-      assert(end.sum_received.bytes > 1_000_000, JSON.stringify(end.sum_received));
-    }
+    await streamed(use);
   },
+  rate: streamed,
 };
+
+/** Bits a second, both ways together. */
+async function streamed(use: Use): Promise<number> {
+  let sum = 0;
+  for (const way of [[], ["-R"]]) {
+    const words = ["iperf3", "-c", "127.0.0.1", "-p", `${use.port}`, "-t", "1", "-J", ...way];
+    const { end } = JSON.parse((await client(use, words)).stdout);
+    assert(end.sum_received.bytes > 1_000_000, JSON.stringify(end.sum_received));
+    sum += end.sum_received.bits_per_second;
+  }
+  return sum;
+}
 
 export const sockperf: Application = {
   name: "sockperf",
@@ -45,16 +41,23 @@ export const sockperf: Application = {
   start: (use) =>
     listening(use, ["sockperf", "server", "--tcp", "-i", "127.0.0.1", "-p", `${use.port}`]),
   async work(use) {
-    // It reserves room for so many messages a second, and gives up when there are more.
-    const room = ["--mps", "5000000"];
-    const where = ["--tcp", "-i", "127.0.0.1", "-p", `${use.port}`, "-t", "1"];
-    const { stdout } = await client(use, ["sockperf", "ping-pong", ...where, ...room]);
-    assert(
-      /# dropped messages = 0; # duplicated messages = 0; # out-of-order messages = 0/.test(stdout),
-      stdout,
-    );
+    await exchanged(use);
   },
+  rate: exchanged,
 };
+
+/** Exchanges a second. */
+async function exchanged(use: Use): Promise<number> {
+  // It reserves room for so many messages a second, and gives up when there are more.
+  const room = ["--mps", "5000000"];
+  const where = ["--tcp", "-i", "127.0.0.1", "-p", `${use.port}`, "-t", "1"];
+  const { stdout } = await client(use, ["sockperf", "ping-pong", ...where, ...room]);
+  assert(
+    /# dropped messages = 0; # duplicated messages = 0; # out-of-order messages = 0/.test(stdout),
+    stdout,
+  );
+  return 1e6 / Number(matched(stdout, /Summary: Latency is ([\d.]+) usec/));
+}
 
 const twoMegabytes = noise(2_000_000, 5);
 
@@ -83,6 +86,20 @@ export const socat: Application = {
   },
 };
 
+export const netcat: Application = {
+  name: "netcat",
+  programs: ["nc", "socat"],
+  version: ["dpkg-query", "-W", "netcat-openbsd"],
+  does: "2 MB to socat's forked cat and back, half closed in between",
+  share: socat.share,
+  start: socat.start,
+  async work(use) {
+    const words = ["nc", "-N", "127.0.0.1", `${use.port}`];
+    const echoed = await client(use, words, { stdin: twoMegabytes });
+    assertSameBytes(echoed.stdoutBytes, twoMegabytes, "what came back");
+  },
+};
+
 export const rsync: Application = {
   name: "rsync",
   programs: ["rsync"],
@@ -106,33 +123,6 @@ export const rsync: Application = {
       assertEquals(await sha256OfFile(`${to}/${size}`), wanted, `${size} bytes`);
     }
     await Deno.remove(to, { recursive: true });
-  },
-};
-
-export const pythonHttp: Application = {
-  name: "python, http.server",
-  programs: ["python3", "curl"],
-  version: ["python3", "--version"],
-  does: "files of 1 B to 20 MB by curl, a connection each",
-  share: { ...webShare, orAtLeast: 0.3 },
-  async start(use) {
-    const folder = await makeFiles(use.lab);
-    const words = ["-m", "http.server", "--bind", "127.0.0.1", "-d", folder, `${use.port}`];
-    return await listening(use, [python!, ...words]);
-  },
-  work: (use) => fetchAll(use),
-};
-
-export const pythonAsyncio: Application = {
-  name: "python, asyncio",
-  programs: ["python3"],
-  version: ["python3", "--version"],
-  does: "100 connections of 100 echoes",
-  share: { atLeast: 0.9 },
-  start: (use) => listening(use, [python!, pythonProgram("many.py"), "server", `${use.port}`]),
-  async work(use) {
-    const words = [python!, pythonProgram("many.py"), "client", `${use.port}`, "50", "200"];
-    assertEquals((await client(use, words)).stdout.trim(), "10000 echoes right");
   },
 };
 

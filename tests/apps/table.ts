@@ -1,7 +1,8 @@
 /**
  * The table of applications in docs/COMPATIBILITY.md, made of results/apps.json:
  *
- *     ./socksdirect test apps --full && deno run -A tests/apps/table.ts
+ *     ./socksdirect test apps --full && deno run -A tests/apps/speed.ts
+ *     deno run -A tests/apps/table.ts
  */
 
 import { root } from "../harness/files.ts";
@@ -22,14 +23,21 @@ export function withTable(
   const from = text.indexOf(begin);
   const to = text.indexOf(end);
   if (from < 0 || to < from) throw new Error(`${page} lacks its line '${begin}' or '${end}'`);
-  const header = ["application", "version", "what was done", "combinations", "by ring"];
+  const header = ["application", "version", "what was done", "combinations", "by ring", "speed"];
   const rows = applications.map((app) => rowOf(app, entries[app.name]));
   return `${text.slice(0, from)}${begin}\n\n${table([header, ...rows])}\n\n${text.slice(to)}`;
 }
 
 function rowOf({ name, does }: Application, entry: Entry | undefined): string[] {
-  if (entry === undefined) return [name, "-", does, "not run", "-"];
-  return [name, entry.version, does, `${entry.combinations.length} of 4`, shareOf(entry)];
+  if (entry === undefined) return [name, "-", does, "not run", "-", "-"];
+  return [
+    name,
+    entry.version,
+    does,
+    `${entry.combinations.length} of 4`,
+    shareOf(entry),
+    entry.speed?.toFixed(2) ?? "-",
+  ];
 }
 
 /** How much of all bytes, and why the rest did not. */

@@ -19,13 +19,14 @@ Deno.test("the table has a row an application, with its share and reasons", () =
     ringBytes: 50,
     tcpBytes: 50,
     reasons: { none: 3, exec: 1 },
+    speed: 1.234,
   };
   const text = withTable(frame, apps, { a: entry });
   assert(text.startsWith("before\n") && text.endsWith("after\n") && !text.includes("old"));
   const rows = text.split("\n").filter((line) => /^\| [ab] /.test(line));
   assertEquals(rows.map((row) => row.split("|").map((cell) => cell.trim())), [
-    ["", "a", "1.2", "work", "2 of 4", "50 % (`exec`)", ""],
-    ["", "b", "-", "other work", "not run", "-", ""],
+    ["", "a", "1.2", "work", "2 of 4", "50 % (`exec`)", "1.23", ""],
+    ["", "b", "-", "other work", "not run", "-", "-", ""],
   ]);
 });
 

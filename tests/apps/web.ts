@@ -39,10 +39,11 @@ export async function fetchAll(use: Use, path = "") {
   }
 }
 
-/** A moment of wrk with keep-alive; every answer must be a good one. */
-export async function load(use: Use, path = "") {
+/** A moment of wrk with keep-alive; every answer must be a good one. Requests a second. */
+export async function load(use: Use, path = ""): Promise<number> {
   const url = `http://127.0.0.1:${use.port}/${path}4096`;
   const { stdout } = await client(use, ["wrk", "-t2", "-c16", "-d1s", url]);
   const requests = Number(stdout.match(/(\d+) requests in/)?.[1]);
   assert(requests > 100 && !/Socket errors|Non-2xx/.test(stdout), stdout);
+  return Number(stdout.match(/^Requests\/sec: +([\d.]+)/m)?.[1]);
 }

@@ -9,6 +9,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { type Combination, combinations, Lab, root } from "../harness.ts";
 import { type Case, listCases, pathOf } from "./cases.ts";
 import { page, withGeneratedPart } from "./document.ts";
+import { obstacleAt, runLtp } from "./ltp.ts";
 import { type Result, runSuite } from "./suite.ts";
 
 const help = `Runs the conformance cases in every combination of preloaded and plain ends.
@@ -19,6 +20,7 @@ const help = `Runs the conformance cases in every combination of preloaded and p
   --times N             everything so many times (1)
   --deadline SECONDS    for one pair (20)
   --print               print the transcripts too
+  --ltp DIR             not these, but the tests of the Linux Test Project installed there
   --document            write the results into docs/COMPATIBILITY.md (a full run, nothing failed)
 `;
 
@@ -26,7 +28,7 @@ const resultsFile = `${root}/results/conformance.json`;
 
 async function main(): Promise<number> {
   const options = parseArgs(Deno.args, {
-    string: ["combination", "jobs", "times", "deadline"],
+    string: ["combination", "jobs", "times", "deadline", "ltp"],
     boolean: ["print", "document", "help"],
     unknown: (name: string) => {
       if (!name.startsWith("-")) return true;
@@ -38,6 +40,7 @@ async function main(): Promise<number> {
     console.log(help);
     return 0;
   }
+  if (options.ltp !== undefined) return await ltp(String(options.ltp), options._.map(String));
   const combination = options.combination as string | undefined;
   const patterns = options._.map(String);
   const cases = chosenCases(patterns);
@@ -64,6 +67,21 @@ async function main(): Promise<number> {
   if (options.document) document(cases, full && failed === 0);
   console.log(`${results.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
+}
+
+async function ltp(dir: string, patterns: string[]): Promise<number> {
+  const obstacle = obstacleAt(dir);
+  if (obstacle !== undefined) {
+    console.log(`skipped: ${obstacle}`);
+    return 0;
+  }
+  let counts = { passed: 0, failed: 0 };
+  await Lab.with(async (lab) => {
+    await lab.startMonitor();
+    counts = await runLtp(lab, dir, { patterns });
+  });
+  console.log(`${counts.passed} passed, ${counts.failed} failed`);
+  return counts.failed === 0 ? 0 : 1;
 }
 
 function chosenCases(patterns: readonly string[]): Case[] {

@@ -6,7 +6,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { Lab, trafficOf } from "../harness.ts";
+import { Lab, trafficOf, until } from "../harness.ts";
+import { processesWithEnv } from "../harness/program.ts";
 import { type Module, modules } from "./cpython.ts";
 import { account, regressions, runModule, testedPython } from "./regrtest.ts";
 
@@ -26,6 +27,8 @@ for (const module of modules.filter(({ daily, only }) => full ? !only : daily)) 
 async function compare(lab: Lab, module: Module) {
   const { name, ends } = module;
   await lab.startMonitor();
+  // Run by root, tests start programs as other users, who have to find the library here.
+  await Deno.chmod(lab.dir, 0o755);
   const [plain, preloaded] = await Promise.all([
     runModule(lab, module, "plain", false),
     runModule(lab, module, "preloaded", true),
@@ -33,5 +36,12 @@ async function compare(lab: Lab, module: Module) {
   assert(plain.outcomes.size > 0, `kernel TCP's run of ${name} has no report: ${account(plain)}`);
   assertEquals(regressions(plain, preloaded), [], account(preloaded));
   const { accelerated } = trafficOf(await lab.monitor.totals());
+  await until("what the tests started, and left, to end", () => leftBehind(lab).length === 0);
   assert(accelerated >= ends, `${accelerated} connection ends were on a ring, not ${ends}`);
+}
+
+/** A test of timeouts kills the shell that it started, and not the `sleep 3` in it. */
+function leftBehind(lab: Lab): number[] {
+  return processesWithEnv(`SD_TEST_LAB=${lab.dir}`)
+    .filter((pid) => pid !== lab.monitor.program.pid);
 }

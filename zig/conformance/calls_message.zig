@@ -89,6 +89,35 @@ pub fn recvmsg(t: *Side, fd: c_int, comptime sizes: []const usize, flags: c_int)
     return n;
 }
 
+/// recvmsg with so much room for control data, of which the bytes in the queue (TCP_INQ) are recorded.
+pub fn recvLeft(t: *Side, fd: c_int, comptime size: usize, room: usize, flags: c_int) isize {
+    var buffer: [@max(1, size)]u8 = @splat(0);
+    var vectors: [parts_max]libc.iovec = undefined;
+    var control: [64]u8 align(8) = @splat(0xee);
+    var header: libc.msghdr = .{
+        .name = null,
+        .name_length = 0,
+        .vectors = &vectors,
+        .count = @intCast(spread(&vectors, &.{size}, &buffer)),
+        .control = &control,
+        .control_length = @intCast(room),
+    };
+    t.begin("recvmsg({s}, {d}, {f}), room for {d} of control", .{ t.name(fd), size, text.messageFlags(flags), room });
+    const n = libc.recvmsg(fd, &header, flags);
+    if (n < 0) return t.result(n);
+    t.end(" = {d} {f}, flags {f}, control {d}: length {d}, level {d}, type {d}, value {d}", .{
+        n,
+        text.bytes(buffer[0..@min(buffer.len, @as(usize, @intCast(n)))]),
+        text.messageFlags(header.flags),
+        header.control_length,
+        std.mem.readInt(u64, control[0..8], .little),
+        std.mem.readInt(i32, control[8..12], .little),
+        std.mem.readInt(i32, control[12..16], .little),
+        std.mem.readInt(i32, control[16..20], .little),
+    });
+    return n;
+}
+
 pub fn sendto(t: *Side, fd: c_int, bytes: []const u8, flags: c_int) isize {
     const address: libc.sockaddr_in = .{ .port_be = 0x0900, .address = .{ 127, 0, 0, 9 } };
     t.begin("sendto({s}, {f}, {f}, an address)", .{

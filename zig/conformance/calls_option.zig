@@ -59,6 +59,7 @@ pub const Option = struct {
     pub const USER_TIMEOUT = tcp(18, "TCP_USER_TIMEOUT");
     pub const FASTOPEN = tcp(23, "TCP_FASTOPEN");
     pub const NOTSENT_LOWAT = tcp(25, "TCP_NOTSENT_LOWAT");
+    pub const INQ = tcp(36, "TCP_INQ");
     pub const FASTOPEN_CONNECT = tcp(30, "TCP_FASTOPEN_CONNECT");
 
     pub const V6ONLY: Option = .{ .level = libc.IPPROTO_IPV6, .number = 26, .name = "IPV6_V6ONLY" };

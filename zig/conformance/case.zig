@@ -39,6 +39,7 @@ pub const Case = struct {
 const topics = .{
     .cancel = @import("cases/cancel.zig"),
     .epoll = @import("cases/epoll.zig"),
+    .nesting = @import("cases/nesting.zig"),
     .life = @import("cases/life.zig"),
     .waiting = @import("cases/waiting.zig"),
     .modes = @import("cases/modes.zig"),

@@ -58,7 +58,7 @@ const options_head =
     \\- **accelerated**: holds on the ring too, or tells about its bytes.
     \\- **passed**: the kernel's answer, or its effect on the socket underneath, is what is wanted.
     \\- **moves to TCP**: only the kernel can do that; the connection is plain TCP from then on, also when
-    \\  time stamps, TCP_INQ or SIGIO were asked for before connect or listen.
+    \\  time stamps or SIGIO were asked for before connect or listen.
     \\
     \\Options of other levels (IP, IPv6) are about packets and addresses, and are passed.
     \\

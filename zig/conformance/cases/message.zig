@@ -1,6 +1,8 @@
 //! Flags and shapes of single calls: MSG_*, vectors, message headers, several messages at once.
 
 const libc = @import("../libc.zig");
+const message = @import("../calls_message.zig");
+const Option = @import("../calls_option.zig").Option;
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
 
@@ -30,6 +32,48 @@ pub const peek = struct {
         _ = t.recv(conn, 20, libc.MSG_PEEK | libc.MSG_DONTWAIT);
         t.sync("peeked");
         _ = t.close(conn);
+    }
+};
+
+pub const bytes_left = struct {
+    pub const summary = "TCP_INQ: recvmsg tells how many bytes are left, and that the stream has ended";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        _ = t.send(conn, "abcdefgh", 0);
+        t.sync("eight");
+        t.sync("read");
+        _ = t.send(conn, "ijkl", 0);
+        _ = t.close(conn);
+        t.sync("closed");
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.sync("eight");
+        t.untilQueued(conn, 8);
+        _ = message.recvLeft(t, conn, 1, 64, 0);
+        _ = t.setOption(conn, Option.INQ, 2);
+        _ = t.setOption(conn, Option.INQ, 1);
+        _ = message.recvLeft(t, conn, 1, 64, 0);
+        _ = message.recvLeft(t, conn, 2, 64, libc.MSG_PEEK);
+        _ = message.recvLeft(t, conn, 1, 16, 0);
+        _ = message.recvLeft(t, conn, 1, 20, 0);
+        _ = message.recvLeft(t, conn, 1, 8, 0);
+        _ = message.recvLeft(t, conn, 1, 0, 0);
+        _ = t.setOption(conn, Option.INQ, 0);
+        _ = message.recvLeft(t, conn, 1, 64, 0);
+        _ = t.setOption(conn, Option.INQ, 1);
+        _ = message.recvLeft(t, conn, 10, 64, 0);
+        _ = message.recvLeft(t, conn, 10, 64, libc.MSG_DONTWAIT);
+        t.sync("read");
+        t.sync("closed");
+        t.untilQueued(conn, 4);
+        t.untilEvents(conn, libc.POLLRDHUP);
+        _ = message.recvLeft(t, conn, 3, 64, 0);
+        _ = message.recvLeft(t, conn, 3, 64, 0);
+        _ = message.recvLeft(t, conn, 3, 64, 0);
     }
 };
 

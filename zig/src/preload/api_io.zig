@@ -152,15 +152,18 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
     while (enter(fd)) |c| {
         const m = loadHeader(msg) orelse return finish(c, sys.neg(.FAULT)).?;
         const kernel_only = @as(u32, @bitCast(flags)) & stream.receive_kernel_flags != 0;
-        if (kernel_only or m.controllen != 0 and controlIsTheKernels(c)) {
+        const tells_left = c.tellsLeft();
+        if (kernel_only or (m.controllen != 0 or tells_left) and controlIsTheKernels(c)) {
             conn_module.done(c);
             return real.get("recvmsg", @TypeOf(recvmsg))(fd, msg, flags);
         }
         const n = vectorMessage(c, m, flags, .receive) orelse continue;
         if (n >= 0) {
             const to = msg.?;
-            const told = user.store(u32, &to.namelen, 0) and user.store(usize, &to.controllen, 0) and
-                user.store(i32, &to.flags, flags & MSG_CMSG_CLOEXEC);
+            const control: Control = if (tells_left) tellLeft(fd, m) else .{};
+            const told = user.store(u32, &to.namelen, 0) and
+                user.store(usize, &to.controllen, control.bytes) and
+                user.store(i32, &to.flags, flags & MSG_CMSG_CLOEXEC | control.flags);
             if (!told) return sys.fail(.FAULT);
         }
         return n;
@@ -170,6 +173,33 @@ pub fn recvmsg(fd: c_int, msg: ?*Msghdr, flags: c_int) callconv(.c) isize {
 
 /// Linux hands it back among the message's flags.
 const MSG_CMSG_CLOEXEC = 0x40000000;
+
+const MSG_CTRUNC = 8;
+
+/// What a recvmsg has written where control data goes, and the flags that say so.
+const Control = struct { bytes: usize = 0, flags: i32 = 0 };
+
+/// TCP_INQ: how many bytes can be read after this call, of the ring's and the kernel's.
+fn tellLeft(fd: c_int, m: Msghdr) Control {
+    const LeftMessage = extern struct { header: ControlHeader, left: i32 align(1) };
+    const room = if (m.control == null) 0 else m.controllen;
+    if (room < @sizeOf(ControlHeader)) return .{ .flags = MSG_CTRUNC };
+    const bytes = @min(room, @sizeOf(LeftMessage));
+    const c = conn_module.acquire(fd) orelse return .{};
+    defer conn_module.done(c);
+    const message: LeftMessage = .{
+        .header = .{ .len = bytes, .level = sys.IPPROTO_TCP, .kind = options.TCP_INQ },
+        .left = stream.leftToRead(c),
+    };
+    const into: [*]u8 = @ptrCast(m.control.?);
+    const written = if (bytes == @sizeOf(LeftMessage))
+        user.store(LeftMessage, @ptrCast(into), message)
+    else
+        user.store(ControlHeader, @ptrCast(into), message.header);
+    if (!written) return .{};
+    const padded = std.mem.alignForward(usize, @sizeOf(LeftMessage), @alignOf(usize));
+    return .{ .bytes = @min(room, padded), .flags = if (bytes < @sizeOf(LeftMessage)) MSG_CTRUNC else 0 };
+}
 
 fn loadHeader(msg: ?*const Msghdr) ?Msghdr {
     var m = user.load(Msghdr, msg orelse return null) orelse return null;

@@ -350,6 +350,7 @@ fn tell(value: *c_int, bytes: usize) c_int {
 pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque, len: u32) callconv(.c) c_int {
     const moves = options.movesToTcp(level, name);
     if (moves) @atomicStore(bool, &options.asked, true, .monotonic);
+    if (options.isLeft(level, name)) @atomicStore(bool, &options.left_asked, true, .monotonic);
     const c = conn_module.acquire(fd) orelse
         return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);

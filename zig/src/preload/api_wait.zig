@@ -11,6 +11,7 @@ const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
+const nesting = @import("nesting.zig");
 const poll_module = @import("poll.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
@@ -40,7 +41,7 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
     var event = asked;
     const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
     if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
-    if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| epoll.setNested(inner);
+    if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| nesting.begin(inner);
     const c = conn_module.acquire(fd) orelse return controlUntracked(e, epfd, op, fd, event);
     defer conn_module.done(c);
     if (op != sys.EPOLL_CTL_DEL) if (event) |from| {
@@ -64,7 +65,9 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
 /// No connection, or none yet.
 fn controlUntracked(e: *epoll.Epoll, epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) c_int {
     const result = real.get("epoll_ctl", @TypeOf(epoll_ctl))(epfd, op, fd, event);
-    if (result == 0 and op != sys.EPOLL_CTL_DEL) if (user.load(EpollEvent, event.?)) |given| {
+    if (epoll.find(fd)) |inner| {
+        if (result == 0) nesting.changed(e, op, fd, inner, event);
+    } else if (result == 0 and op != sys.EPOLL_CTL_DEL) if (user.load(EpollEvent, event.?)) |given| {
         epoll.noteUnknown(e, given.data);
     };
     if (result != 0 or control.disabled or early.changed(e, op, fd, event)) return result;
@@ -154,7 +157,7 @@ fn failed(wrong: WrongTime) c_int {
 /// No event can be told, so none may be used up: EFAULT as soon as there is one.
 fn waitInVain(e: *epoll.Epoll, timeout_ns: ?u64, mask: ?*const anyopaque) c_int {
     section.enter();
-    epoll.setNested(e);
+    nesting.begin(e);
     section.leave();
     var instance = [_]sys.PollFd{.{ .fd = e.fd, .events = sys.POLLIN }};
     const ready = pollOurs(&instance, timeout_ns, mask);

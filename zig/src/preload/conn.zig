@@ -25,6 +25,7 @@ const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
 const process = @import("process.zig");
+const options = @import("options.zig");
 const profile = @import("profile.zig");
 const section = @import("section.zig");
 const sys = @import("sys.zig");
@@ -71,6 +72,8 @@ pub const Conn = struct {
     receive_timeout_ns: u64,
     send_timeout_ns: u64,
     receive_low_water: u32,
+    /// recvmsg tells how much is left (TCP_INQ).
+    tells_left: bool,
     /// The socket's error (negative errno), taken by a look, to be reported after the ring's bytes.
     saved_error: i32,
     registration_count: u32,
@@ -197,8 +200,16 @@ pub const Conn = struct {
 
     /// O_NONBLOCK, as last seen.
     pub inline fn isNonblocking(c: *Conn) bool {
+        return c.readsCurrentModes().nonblocking;
+    }
+
+    inline fn readsCurrentModes(c: *Conn) *const Conn {
         if (!c.modes_known or c.shared and c.modes_seen != @atomicLoad(u32, &c.end.modes_changed, .acquire)) readModes(c);
-        return c.nonblocking;
+        return c;
+    }
+
+    pub inline fn tellsLeft(c: *Conn) bool {
+        return options.hasAskedForLeft() and c.readsCurrentModes().tells_left;
     }
 
     /// A place among the threads that an attaching thread wakes; store 0 there afterwards. Null: all
@@ -592,6 +603,8 @@ pub fn readModes(c: *Conn) void {
     c.send_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_SNDTIMEO, sys.Timeval));
     const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
     c.receive_low_water = @intCast(@max(1, low));
+    c.tells_left = options.hasAskedForLeft() and
+        sys.getSockopt(c.fd, sys.IPPROTO_TCP, options.TCP_INQ, u32) orelse 0 != 0;
 }
 
 /// The descriptor's modes are one for all processes that hold it: the others read them again.

@@ -29,6 +29,7 @@ const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const links = @import("links.zig");
 const lock = @import("lock.zig");
+const nesting = @import("nesting.zig");
 const profile = @import("profile.zig");
 const readiness = @import("readiness.zig");
 const section = @import("section.zig");
@@ -128,6 +129,12 @@ pub const Epoll = struct {
     /// application is not in a wait, so that its doorbells make it readable.
     nested: bool,
     parked: bool,
+    /// Parked, and everything that would make it readable rings.
+    reachable: bool,
+    /// Somebody waits for it edge-triggered, or has.
+    edge_nested: bool,
+    /// The instances in this one.
+    nests: ?*nesting.Nest,
     /// What the last scan reported last; the cpu it came from; and that there was one since the last
     /// sleep, so that it may pay to watch the rings.
     last_reported: ?*Registration,
@@ -165,19 +172,32 @@ pub fn addDescriptor(e: *Epoll, fd: c_int) void {
 pub fn dropDescriptor(e: *Epoll, fd: c_int) void {
     fds.clear(fd);
     e.refs -= 1;
-    if (e.refs > 0) return;
+    if (e.refs > 0) {
+        if (e.fd == fd) if (otherDescriptor(e)) |other| {
+            e.fd = other;
+            if (e.waiter) |w| w.epoll_fd = other;
+        };
+        return;
+    }
     interest.dropInstance(e);
+    nesting.forget(e);
     @import("early.zig").forgetInstance(e);
     readiness.dropRows(e, null);
     if (e.waiter) |w| if (!e.foreign) waiters.destroy(w);
     pool.give(e);
 }
 
-/// Must waits go through us? Once doorbells sit in it, always: they have to be filtered out. With
-/// several threads always too: another may attach the first connection while this one sleeps.
+fn otherDescriptor(e: *const Epoll) ?i32 {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) if (find(fd) == e) return fd;
+    return null;
+}
+
+/// Must waits go through us? Once doorbells sit in it, always: they have to be filtered out, as do
+/// those of instances in it. With several threads always too: another may attach the first connection while this one sleeps.
 pub inline fn concernsUs(e: *const Epoll) bool {
     return e.ring_count != 0 or e.waiter != null or e.dirty_count != 0 or e.oneshot_count != 0 or
-        !lock.isSingleThreaded();
+        e.nests != null or !lock.isSingleThreaded();
 }
 
 pub fn waiterOf(e: *Epoll) ?*waiters.Waiter {
@@ -208,9 +228,9 @@ pub const Wait = struct {
 
 /// An epoll wait with ring connections among the registered. Raw result.
 pub fn wait(w: Wait) isize {
-    if (w.e.nested) unpark(w.e);
+    if (w.e.nested) nesting.unpark(w.e);
     const result = waitAwake(w);
-    if (w.e.nested) park(w.e);
+    if (w.e.nested) nesting.park(w.e);
     return result;
 }
 
@@ -266,7 +286,9 @@ fn look(w: Wait) isize {
     if (n == w.events.len) n = readiness.giveBack(e, w.events, n); // never starve the kernel
     if (n == w.events.len) return @intCast(n);
     interest.synchronise(e);
-    const more = kernelWait(w, w.events[n..], 0);
+    if (e.nests != null) _ = nesting.isReachable(e);
+    const raw = kernelWaitRaw(w, w.events[n..], 0);
+    const more = filter(w, w.events[n..], raw, e.nested and n > 0);
     if (more < 0) return if (n > 0) @intCast(n) else more;
     const total = merge(e, w.events, n, @intCast(more));
     // Room was made for a kernel event in vain: fill it again.
@@ -371,15 +393,18 @@ test "a line of an epoll's fdinfo is understood, others are not" {
 
 /// Real epoll_wait, minus our own descriptors: those are served. Events for the application.
 fn kernelWait(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
-    return filter(w, into, kernelWaitRaw(w, into, timeout_ns));
+    return filter(w, into, kernelWaitRaw(w, into, timeout_ns), false);
 }
 
 /// What of `n` kernel events is the application's. Walks registrations: under the mutex.
-fn filter(w: Wait, into: []sys.EpollEvent, n: isize) isize {
+/// `keep_bells`: an instance that has ring events stays readable for those who wait for it; ringing
+/// again would be one edge more than the kernel tells.
+fn filter(w: Wait, into: []sys.EpollEvent, n: isize, keep_bells: bool) isize {
     if (n <= 0) return n;
-    const served = serveOwn(w.e, into[0..@intCast(n)]);
+    const served = serveOwn(w.e, into[0..@intCast(n)], keep_bells);
     // Served or not, something of ours woke us: 0 means that the caller looks again.
-    const kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
+    var kept = if (w.e.ring_count > 0) interest.translate(w.e, into[0..served]) else served;
+    if (w.e.nests != null) kept = nesting.verify(w.e, into[0..kept]);
     if (w.e.oneshot_count == 0) return @intCast(kept);
     return @intCast(interest.claimOneshot(w.e, into[0..kept]));
 }
@@ -397,12 +422,13 @@ fn kernelWaitRaw(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
 }
 
 /// Takes our descriptors out of the results and serves them; the number that remain.
-fn serveOwn(e: *const Epoll, events: []sys.EpollEvent) usize {
+fn serveOwn(e: *const Epoll, events: []sys.EpollEvent, keep_bells: bool) usize {
     var kept: usize = 0;
     for (events) |event| {
         if (event.data & waiters.tag_mask == waiters.epoll_tag) {
             const fd: i32 = @bitCast(@as(u32, @truncate(event.data)));
-            if (fd == links.control_epoll) control.process() else if (e.waiter) |w| waiters.drainFd(w, fd);
+            if (fd == links.control_epoll) control.process();
+            if (fd != links.control_epoll and !keep_bells) if (e.waiter) |w| waiters.drainFd(w, fd);
             continue;
         }
         events[kept] = event;
@@ -441,13 +467,15 @@ fn sleepOnce(w: Wait, left: ?u64) isize {
         if (!guard.ok()) return kernelWait(w, w.events, @min(left orelse bounded_ns, bounded_ns));
         defer guard.unlock();
         const reachable = readiness.prepareSleep(e);
+        const inner_reachable = e.nests == null or nesting.isReachable(e);
         const n = readiness.scan(e, w.events);
         if (n > 0) {
             readiness.endSleep(e);
             return @intCast(n);
         }
         interest.synchronise(e);
-        if ((!reachable and e.ring_count > 0) or readiness.needsLooks(e)) timeout = @min(timeout orelse bounded_ns, bounded_ns);
+        const bounded = (!reachable and e.ring_count > 0) or readiness.needsLooks(e) or !inner_reachable;
+        if (bounded) timeout = @min(timeout orelse bounded_ns, bounded_ns);
     }
     ends.count("sleeps");
     const start = clock.ticks();
@@ -459,7 +487,7 @@ fn sleepOnce(w: Wait, left: ?u64) isize {
     signals.sleepOn(-1);
     const guard = e.mutex.lock();
     defer guard.unlock();
-    const n = filter(w, w.events, raw);
+    const n = filter(w, w.events, raw, false);
     e.last_kernel_look = clock.ticks();
     e.spin.slept(clock.toNs(e.last_kernel_look -% start));
     readiness.endSleep(e);
@@ -477,42 +505,8 @@ fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
     const guard = e.mutex.lock();
     readiness.endSleep(e);
     guard.unlock();
-    if (e.nested) park(e);
+    if (e.nested) nesting.park(e);
     section.abandon();
-}
-
-// ---------------------------------------------------------------------------------------------
-// Nesting
-
-/// Another epoll or a poll waits for this instance.
-pub fn setNested(e: *Epoll) void {
-    if (e.nested) return;
-    e.nested = true;
-    park(e);
-}
-
-/// The application is elsewhere: doorbells must make the instance readable, and so must events that
-/// are there already.
-fn park(e: *Epoll) void {
-    const guard = e.mutex.lock();
-    if (!guard.ok() or e.parked) return guard.unlock();
-    defer guard.unlock();
-    _ = readiness.prepareSleep(e);
-    interest.synchronise(e);
-    e.parked = true;
-    if (!readiness.needsLooks(e) and !readiness.glanceLocked(e)) return;
-    const w = waiterOf(e) orelse return;
-    waiters.kick(w.number);
-    // Readable already, until the next wait looks at all rows: nobody has to ring for more.
-    if (e.sleepers == 1) readiness.silence(e);
-}
-
-fn unpark(e: *Epoll) void {
-    const guard = e.mutex.lock();
-    if (!guard.ok() or !e.parked) return guard.unlock();
-    defer guard.unlock();
-    e.parked = false;
-    readiness.endSleep(e);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -182,10 +182,11 @@ fn note(c: *Conn, flags: u32) void {
 
 /// True: the kernel carries what comes from here on. False: the peer did not re-send in time.
 fn releaseRx(c: *Conn, stakes: Stakes) bool {
-    const deadline = sys.nowNs() + switch (stakes) {
+    const patience_ns: u64 = switch (stakes) {
         .must => constants.recall_timeout_must_ns,
         .may_stay => constants.recall_timeout_ns,
     };
+    const deadline = sys.nowNs() + patience_ns;
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
     var r = c.receiver();

@@ -15,6 +15,7 @@ const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const nesting = @import("nesting.zig");
 const readiness = @import("readiness.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
@@ -234,6 +235,8 @@ pub fn isSharedData(e: *Epoll, data: u64) bool {
         if (r.wanted and r.data == data) count += 1;
         if (count > 1) return true;
     }
+    count += nesting.countData(e, data);
+    if (count > 1) return true;
     if (!epoll.mayBeUnknown(e, data)) return false;
     count = 0;
     var list: epoll.KnownList = .open(e);

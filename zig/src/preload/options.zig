@@ -136,7 +136,7 @@ pub const entries = [_]Option{
     tcp(sys.TCP_INFO, "TCP_INFO", .accelerated, "bytes sent, acknowledged and received count those of the ring; the rest is about packets"),
     tcp(TCP_REPAIR, "TCP_REPAIR", .moves_to_tcp, "takes the kernel's connection apart"),
     tcp(31, "TCP_ULP", .moves_to_tcp, "the kernel transforms the stream (kTLS)"),
-    tcp(36, "TCP_INQ", .moves_to_tcp, each_byte),
+    tcp(TCP_INQ, "TCP_INQ", .accelerated, "recvmsg tells of bytes of ring and kernel"),
     tcp(TCP_ZEROCOPY_RECEIVE, "TCP_ZEROCOPY_RECEIVE", .moves_to_tcp, "maps what the kernel received"),
     tcp(1, "TCP_NODELAY", .passed, "ring bytes are never delayed"),
     tcp(2, "TCP_MAXSEG", .passed, below),
@@ -212,6 +212,7 @@ pub const entries = [_]Option{
 
 const SO_PEEK_OFF = 42;
 const TCP_REPAIR = 19;
+pub const TCP_INQ = 36;
 pub const TCP_ZEROCOPY_RECEIVE = 35;
 
 const Name = struct { level: i32, number: u32 };
@@ -249,10 +250,23 @@ pub fn isPeekOffset(level: c_int, name: c_int) bool {
 
 /// What `readModes` reads.
 pub fn isMode(level: c_int, name: c_int) bool {
+    if (isLeft(level, name)) return true;
     return level == SOL and switch (name) {
         sys.SO_RCVTIMEO, sys.SO_SNDTIMEO, sys.SO_RCVLOWAT, 66, 67 => true,
         else => false,
     };
+}
+
+pub fn isLeft(level: c_int, name: c_int) bool {
+    return level == TCP and name == TCP_INQ;
+}
+
+/// Some socket of this process was given TCP_INQ. Relaxed: a connection that has it read its modes
+/// after that.
+pub var left_asked = false;
+
+pub inline fn hasAskedForLeft() bool {
+    return @atomicLoad(bool, &left_asked, .monotonic);
 }
 
 /// Some socket of this process was given an option that moves to TCP, maybe before it had a

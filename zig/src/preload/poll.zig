@@ -17,6 +17,7 @@ const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const readiness = @import("readiness.zig");
 const listeners = @import("listeners.zig");
+const nesting = @import("nesting.zig");
 const lock = @import("lock.zig");
 const section = @import("section.zig");
 const signals = @import("signals.zig");
@@ -41,19 +42,18 @@ var last_kernel_look: u64 = 0;
 /// call is the kernel's alone.
 pub fn concernsUs(polled: []const PollFd) bool {
     const alone = lock.isSingleThreaded();
+    var ours = false;
     for (polled) |p| {
-        const c = conn_module.find(p.fd) orelse {
-            if (listeners.find(p.fd)) |l| listeners.ensureRegistered(l);
-            if (epoll.find(p.fd)) |e| if (epoll.concernsUs(e)) epoll.setNested(e);
-            continue;
-        };
-        switch (c.stateOf()) {
-            .attached => return true,
-            .undecided => if (!alone or c.shared) return true,
-            else => {},
-        }
+        if (conn_module.find(p.fd)) |c| {
+            const state = c.stateOf();
+            if (state == .attached or (state == .undecided and (!alone or c.shared))) ours = true;
+        } else if (epoll.find(p.fd)) |e| {
+            if (!epoll.concernsUs(e)) continue;
+            nesting.begin(e);
+            ours = true;
+        } else if (listeners.find(p.fd)) |l| listeners.ensureRegistered(l);
     }
-    return false;
+    return ours;
 }
 
 pub const Call = struct {
@@ -191,7 +191,10 @@ fn lookKernel(call: Call, copy: []PollFd) isize {
 fn fillCopy(polled: []const PollFd, copy: []PollFd) void {
     for (polled, copy[0..polled.len]) |p, *to| {
         to.* = .{ .fd = p.fd, .events = p.events };
-        const c = conn_module.find(p.fd) orelse continue;
+        const c = conn_module.find(p.fd) orelse {
+            if (nestedAt(p.fd)) |e| _ = nesting.isReachable(e);
+            continue;
+        };
         if (c.isAttached() and c.end.tx.carrier == @intFromEnum(layout.Carrier.ring)) {
             if (p.events & out_events != 0) to.events = (p.events & ~out_events) | sys.POLLRDHUP;
         }
@@ -202,6 +205,9 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
     var ready: isize = 0;
     for (polled, copy[0..polled.len]) |*p, from| {
         p.revents |= from.revents;
+        if (from.revents & sys.POLLIN != 0) if (nestedAt(p.fd)) |e| if (!nesting.isReadable(e, false)) {
+            p.revents &= ~(sys.POLLIN | sys.POLLRDNORM);
+        };
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
             const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
@@ -213,6 +219,11 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         if (p.revents != 0) ready += 1;
     }
     return ready;
+}
+
+fn nestedAt(fd: i32) ?*epoll.Epoll {
+    const e = epoll.find(fd) orelse return null;
+    return if (e.nested) e else null;
 }
 
 /// Above 0: look again, something may be there. Negative errno of the kernel's look.
@@ -311,7 +322,9 @@ const Asleep = struct {
 };
 
 fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
-    const c = conn_module.acquire(p.fd) orelse return true;
+    const c = conn_module.acquire(p.fd) orelse {
+        return if (nestedAt(p.fd)) |e| nesting.isReachable(e) else true;
+    };
     a.conn = c;
     if (!c.isAttached()) {
         if (c.stateOf() != .undecided) return true;

@@ -362,15 +362,15 @@ fn readyIn(r: *Registration, head: u64) bool {
 
 /// On TCP, but the sender has entered the ring at the position where we stand.
 fn switchedHere(r: *Registration) bool {
-    const c = r.conn;
+    return entersHere(r.conn) and readyIn(r, readableHead(r));
+}
+
+fn entersHere(c: *Conn) bool {
     if (!switching(c)) return false;
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
     var receiver = c.receiver();
-    return switch (receiver.source(c.kernel())) {
-        .ring => readyIn(r, readableHead(r)),
-        else => false,
-    };
+    return receiver.source(c.kernel()) == .ring;
 }
 
 fn switching(c: *const Conn) bool {
@@ -631,6 +631,71 @@ pub fn prepareSleep(e: *Epoll) bool {
     }
     armAll(e);
     return sound;
+}
+
+/// As `prepareSleep`, for a time in which nobody looks (nesting.zig): what has events is armed too,
+/// so that further ones ring. Ready: there are events now.
+pub fn announce(e: *Epoll) struct { reachable: bool, ready: bool } {
+    if (!e.foreign) takeMarks(e);
+    const sound = prepareSleep(e) or e.ring_count == 0;
+    if (e.foreign or e.stranded_count > 0) return .{ .reachable = sound, .ready = anyHasEvents(e) };
+    takeMarks(e); // set while nobody was announced: nothing has rung for these
+    armAll(e);
+    var reachable = sound;
+    var ready = false;
+    for (e.hot[0..e.hot_count]) |r| {
+        if (!arm(r)) reachable = false;
+        if (hasEvents(r)) ready = true;
+    }
+    return .{ .reachable = reachable, .ready = ready or listHasEvents(e) };
+}
+
+fn listHasEvents(e: *Epoll) bool {
+    var at = e.ready_list.first;
+    while (at) |r| : (at = r.listed_after) if (hasEvents(r)) return true;
+    return false;
+}
+
+/// Are there ring events, as far as can be told without changing anything? (False: `announce` knows.)
+pub fn peek(e: *Epoll) bool {
+    for (e.hot[0..e.hot_count]) |r| if (hasEvents(r)) return true;
+    if (e.foreign) return false;
+    if (listHasEvents(e)) return true;
+    var at = e.rows;
+    while (at) |use| : (at = use.next) {
+        if (!Rows.anyReady(use.row(), use.bits())) continue;
+        for (use.bits(), 0..) |*word, i| {
+            var bits = @atomicLoad(u64, word, .acquire); // pairs with markReady: its head before the bit
+            while (bits != 0) : (bits &= bits - 1) {
+                const r = use.by_slot[i * 64 + @ctz(bits)] orelse continue;
+                if (r.joined and hasEvents(r)) return true;
+            }
+        }
+    }
+    return false;
+}
+
+pub fn endAnnouncement(e: *Epoll) void {
+    for (e.hot[0..e.hot_count]) |r| disarm(r);
+    endSleep(e);
+}
+
+fn anyHasEvents(e: *Epoll) bool {
+    var at = e.registrations;
+    while (at) |r| : (at = r.next) if (r.joined and hasEvents(r)) return true;
+    return false;
+}
+
+/// What `eventsOf` would find, without noting that anybody has been told.
+fn hasEvents(r: *Registration) bool {
+    if (!wantsLook(r)) return false;
+    const c = r.conn;
+    const out = r.events & out_events != 0 and !r.out_reported;
+    if (out and sendsByRing(c) and writableRing(c)) return true;
+    if (!readsByRing(c) and !entersHere(c)) return false;
+    const waiting = readableHead(r) -% c.end.rx.position;
+    if (r.events & sys.EPOLLET != 0) return waiting != 0 and readableHead(r) != r.seen_head;
+    return waiting >= @max(1, c.receive_low_water);
 }
 
 /// Arms the hot set. What stays in it has events already (the next scan reports them) or could not

@@ -766,6 +766,14 @@ pub fn unread(c: *Conn) usize {
     }
 }
 
+/// As the kernel tells it by TCP_INQ: the end of the stream counts as a byte.
+pub fn leftToRead(c: *Conn) i32 {
+    var polled = [_]sys.PollFd{.{ .fd = c.fd, .events = sys.POLLRDHUP }};
+    const ended = !c.shutRead() and sys.poll(&polled, 0, null) > 0;
+    const bytes = if (c.isAttached()) unread(c) else kernelUnread(c);
+    return @intCast(@min(bytes + @intFromBool(ended), std.math.maxInt(i32)));
+}
+
 /// What rings have carried of a connection. What is in a ring has been received, as the kernel sees
 /// it: nothing can get lost on the way any more.
 pub const Carried = struct { sent: u64 = 0, received: u64 = 0 };

@@ -91,7 +91,6 @@ pub const control_options = [_]struct { level: i32, name: i32 }{
     .{ .level = SOL_SOCKET, .name = 63 }, // the same three with 64-bit time
     .{ .level = SOL_SOCKET, .name = 64 },
     .{ .level = SOL_SOCKET, .name = 65 },
-    .{ .level = IPPROTO_TCP, .name = 36 }, // TCP_INQ
 };
 
 pub const Timespec = extern struct { sec: i64 = 0, nsec: i64 = 0 };

@@ -202,20 +202,51 @@ pub fn drainFd(w: *Waiter, fd: i32) void {
     const guard = links.mutex.lock();
     if (!guard.ok()) return;
     defer guard.unlock();
-    var place: *?*Bell = &w.bells;
-    if (fd != w.local) {
-        while (place.*) |b| : (place = &b.next) {
-            if (b.fd == fd) break;
-        } else return;
+    if (fd == w.local) {
+        _ = emptied(fd);
+        return;
     }
-    if (fds.kindOf(fd) != .own) return;
-    var sink: [64]u8 = undefined;
-    const n = sys.call(.read, .{ fd, &sink, sink.len });
-    if (n != 0 or fd == w.local) return;
-    // The peer has closed its copy: readable for ever. It gets another before the next sleep.
+    var place: *?*Bell = &w.bells;
+    while (place.*) |b| : (place = &b.next) {
+        if (b.fd == fd) break;
+    } else return;
+    _ = drainBell(w, place);
+}
+
+/// Empties the bells of an instance's waiter and serves the control descriptor. True: one had rung.
+pub fn drainAll(w: *Waiter) bool {
+    var control_fd = [_]sys.PollFd{.{ .fd = links.control_epoll, .events = sys.POLLIN }};
+    const message = control_fd[0].fd >= 0 and sys.poll(&control_fd, 0, null) > 0;
+    if (message) control.process();
+    const guard = links.mutex.lock();
+    if (!guard.ok()) return message;
+    defer guard.unlock();
+    var rung = (emptied(w.local) orelse 0) > 0;
+    var place = &w.bells;
+    while (place.*) |bell| {
+        if (drainBell(w, place)) rung = true;
+        if (place.* == bell) place = &bell.next;
+    }
+    return rung or message;
+}
+
+/// True: it had rung, or its peer had closed its copy: that is readable for ever, so ours is closed
+/// as well, and the peer gets another before the next sleep.
+fn drainBell(w: *Waiter, place: *?*Bell) bool {
     const bell = place.*.?;
+    const bytes = emptied(bell.fd) orelse return false;
+    if (bytes > 0) return true;
     place.* = bell.next;
     closeBell(w, bell);
+    return true;
+}
+
+/// Null: there was nothing to read, or it is no descriptor of ours.
+fn emptied(fd: i32) ?usize {
+    if (fds.kindOf(fd) != .own) return null;
+    var sink: [64]u8 = undefined;
+    const n = sys.call(.read, .{ fd, &sink, sink.len });
+    return if (n >= 0) @intCast(n) else null;
 }
 
 /// The descriptors a thread sleeps on besides its socket; bells of `a`, or of every arena.
