@@ -699,8 +699,13 @@ fn hasEvents(r: *Registration) bool {
 }
 
 /// Arms the hot set. What stays in it has events already (the next scan reports them) or could not
-/// be armed (sleeps are bounded).
+/// be armed (sleeps are bounded). Who is first on the list has events, too, or nobody is on it.
 fn armAll(e: *Epoll) void {
+    while (e.ready_list.first) |r| {
+        if (wantsLook(r)) break;
+        e.ready_list.remove(r);
+        rest(r);
+    }
     // From the last to the first: arming takes them out of the set.
     var i = e.hot_count;
     while (i > 0) {
