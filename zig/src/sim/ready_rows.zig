@@ -50,7 +50,9 @@ const World = extern struct {
     is_killed: bool,
 };
 
-pub const Bits = enum { one_word, two_words, one_bit };
+/// `alone`: one ring has nothing to send and the other a byte more, so that it publishes after a mark
+/// that was taken in vain.
+pub const Bits = enum { one_word, two_words, one_bit, alone };
 
 pub fn scenario(
     comptime name: []const u8,
@@ -72,12 +74,16 @@ fn Variant(comptime bits: Bits) type {
     return struct {
         fn setUp() void {
             world().slots = switch (bits) {
-                .one_word => .{ 0, 1 },
+                .one_word, .alone => .{ 0, 1 },
                 .two_words => .{ 0, 64 },
                 .one_bit => .{ 1, 1 },
             };
             world().is_mortal = bits == .one_bit;
             spawnAll();
+            if (bits == .alone) {
+                world().rings[0].to_send = stream_bytes + 1;
+                world().rings[1].to_send = 0;
+            }
         }
     };
 }
