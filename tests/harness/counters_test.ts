@@ -5,7 +5,13 @@ import type { ProcessTotals, Totals } from "./monitor.ts";
 function processTotals(ring: number, tcp: number, reasons = {}): ProcessTotals {
   const counters = { ring_bytes: ring, ring_messages: 1, tcp_bytes: tcp, tcp_messages: 1 };
   const none = { ring_bytes: 0, ring_messages: 0, tcp_bytes: 0, tcp_messages: 0 };
-  return { tx: counters, rx: none, accelerated_count: 1, closed_by_reason: reasons };
+  return {
+    tx: counters,
+    rx: none,
+    accelerated_count: 1,
+    signals_deferred: 0,
+    closed_by_reason: reasons,
+  };
 }
 
 function totals(ring: number, tcp: number, reasons = {}): Totals {

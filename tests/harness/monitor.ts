@@ -16,6 +16,7 @@ export interface ProcessTotals {
   tx: Counters;
   rx: Counters;
   accelerated_count: number;
+  signals_deferred: number;
   closed_by_reason: Record<string, number>;
 }
 

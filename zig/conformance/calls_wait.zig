@@ -265,6 +265,11 @@ pub fn allowDescriptors(t: *Side, count: u64) void {
     if (setrlimit(RLIMIT_NOFILE, &limits) != 0) t.fail("setrlimit to {d}", .{count});
 }
 
+/// select for reading, without recording.
+pub fn selectRead(count: c_int, read: *Set) c_int {
+    return select(count, read, null, null, null);
+}
+
 // -- the kernel's descriptors ---------------------------------------------------------------------
 
 pub fn eventFd(t: *Side, value: c_uint) c_int {

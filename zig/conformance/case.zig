@@ -56,6 +56,8 @@ const topics = .{
     .fault = @import("cases/fault.zig"),
     .thread = @import("cases/thread.zig"),
     .beside = @import("cases/beside.zig"),
+    .signal = @import("cases/signal.zig"),
+    .handler = @import("cases/handler.zig"),
 };
 
 /// Cases of the machinery itself: not listed, tests/conformance/conformance_test.ts asks for them.
