@@ -28,6 +28,8 @@ const help =
     \\  sdconform random [option]     run random programs (random/) and print what they saw, a line of
     \\                                JSON each
     \\
+    \\  sdconform random-kinds        print the kinds of steps, as reports count them
+    \\
     \\  --seed N                      the first die (1)
     \\  --episode N, --episodes N     the first program (0), and how many (1)
     \\  --steps N                     steps of each program (100)
@@ -45,6 +47,7 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
     const words = argv[0..@intCast(argc)];
     const command = if (words.len > 1) std.mem.span(words[1]) else "help";
     if (std.mem.eql(u8, command, "list")) return if (printList()) 0 else 1;
+    if (std.mem.eql(u8, command, "random-kinds")) return if (random.printKinds()) 0 else 1;
     if (std.mem.eql(u8, command, "random")) return runRandom(words[2..]);
     if (std.mem.eql(u8, command, "actor")) return random_actor.run();
     if (words.len < 3) {

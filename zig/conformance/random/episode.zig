@@ -22,14 +22,22 @@ pub const Options = struct {
 const Report = struct {
     seed: u64,
     episode: u64,
-    /// Steps that came to something.
-    steps: usize,
+    /// Steps that came to something, by kind.
+    steps: []const u32,
     /// "step: who did what = what came of it"
     lines: []const []const u8,
     /// It came to its end.
     whole: bool,
     pids: []const c_int,
 };
+
+const kinds = std.enums.values(program_module.Kind);
+
+/// The kinds' names, in the order in which reports count them.
+pub fn printKinds() bool {
+    for (kinds) |kind| if (!pair.writeAll(@tagName(kind)) or !pair.writeAll("\n")) return false;
+    return true;
+}
 
 /// Programs begin with connections.
 const connects_first = 2;
@@ -50,13 +58,13 @@ fn runOne(options: *const Options, episode: u64) bool {
     const allocator = arena.allocator();
     const c = allocator.create(Conductor) catch return false;
     c.* = .{ .options = &options.conductor, .arena = allocator };
-    var steps: usize = 0;
+    var steps: [kinds.len]u32 = @splat(0);
     const whole = if (play(c, options, episode, &steps)) |_| true else |_| false;
     c.end();
     const report: Report = .{
         .seed = options.seed,
         .episode = episode,
-        .steps = steps,
+        .steps = &steps,
         .lines = c.lines.items,
         .whole = whole,
         .pids = c.pids.items,
@@ -65,7 +73,7 @@ fn runOne(options: *const Options, episode: u64) bool {
     return pair.writeAll(json) and pair.writeAll("\n");
 }
 
-fn play(c: *Conductor, options: *const Options, episode: u64, steps: *usize) !void {
+fn play(c: *Conductor, options: *const Options, episode: u64, steps: *[kinds.len]u32) !void {
     try c.startSide(0);
     try c.startSide(1);
     var program = program_module.Program.init(options.seed, episode);
@@ -76,7 +84,7 @@ fn play(c: *Conductor, options: *const Options, episode: u64, steps: *usize) !vo
         c.step = index;
         const before = c.lines.items.len;
         try make(c, &step);
-        steps.* += @intFromBool(c.lines.items.len > before);
+        steps[@intFromEnum(step.kind)] += @intFromBool(c.lines.items.len > before);
     }
     c.step = options.steps;
     try c.settleSide(0);
