@@ -38,6 +38,7 @@ pub inline fn step(c: *Conn) void {
 }
 
 noinline fn stepSlow(c: *Conn) void {
+    if (c.in_kernel) return;
     attempt(c);
     if (eager) awaitAnswers(c);
 }
