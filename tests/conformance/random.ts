@@ -3,7 +3,7 @@
  * what differs, and the fewest steps of the program that still show it.
  */
 
-import { type Combination, type Lab, type Totals } from "../harness.ts";
+import type { Combination, Lab, Totals } from "../harness.ts";
 import { program } from "./cases.ts";
 
 /** What `sdconform random` prints for each episode. */

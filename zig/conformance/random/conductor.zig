@@ -34,7 +34,6 @@ pub const Options = struct {
     }
 };
 
-
 /// The episode is over before its program is: the last line says why.
 pub const Over = error{Over};
 
@@ -100,7 +99,7 @@ pub const Conductor = struct {
 
     pub fn addProcess(c: *Conductor, process: world.Process) Over!void {
         var copy = process;
-        copy.pidfd = @intCast(libc.syscall(@intFromEnum(SYS.pidfd_open), @as(c_long, process.pid), @as(c_long, 0)));
+        copy.pidfd = @intCast(libc.syscall(@backingInt(SYS.pidfd_open), @as(c_long, process.pid), @as(c_long, 0)));
         c.pids.append(c.arena, process.pid) catch return error.Over;
         if (!c.w.processes.add(copy)) return c.over("too many processes", .{});
     }
@@ -244,7 +243,7 @@ pub const Conductor = struct {
         const p = &c.w.processes.items[actor.process];
         const handled = &c.shared[p.side].handled;
         const before = @atomicLoad(u32, handled, .acquire);
-        _ = libc.syscall(@intFromEnum(SYS.tgkill), @as(c_long, p.pid), @as(c_long, actor.tid), @as(c_long, number));
+        _ = libc.syscall(@backingInt(SYS.tgkill), @as(c_long, p.pid), @as(c_long, actor.tid), @as(c_long, number));
         for (0..asleep_looks_max) |_| {
             if (@atomicLoad(u32, handled, .acquire) != before) return;
             _ = libc.nanosleep(&.{ .sec = 0, .nsec = 100_000 }, null);
@@ -253,6 +252,13 @@ pub const Conductor = struct {
     }
 
     // -- settling -----------------------------------------------------------------------------
+
+    /// The same, as this process sees it.
+    pub fn settleIn(c: *Conductor, process: u8, end_index: u8) Over!void {
+        var wanted: [world.ends_max]bool = @splat(false);
+        wanted[end_index] = true;
+        try c.settleBy(process, &wanted);
+    }
 
     /// Everything on its way to this end has come.
     pub fn settle(c: *Conductor, end_index: u8) Over!void {
@@ -272,29 +278,33 @@ pub const Conductor = struct {
 
     fn settleThese(c: *Conductor, wanted: *[world.ends_max]bool) Over!void {
         for (c.w.processes.slice(), 0..) |p, number| {
-            if (!p.alive) continue;
-            var command: Command = .{ .op = .settle };
-            for (c.w.holders.slice()) |holder| {
-                if (holder.process != number or !wanted[holder.end]) continue;
-                if (command.entry_count == wire.entries_max) break;
-                wanted[holder.end] = false;
-                command.entries[command.entry_count] = c.expected(holder);
-                command.entry_count += 1;
-            }
-            if (command.entry_count == 0) continue;
-            var reply: Reply = .{};
-            try c.ask(c.w.mainActor(@intCast(number)), &command, &reply);
-            if (reply.value == 0) continue;
-            const end_index: u8 = @intCast(reply.entries[0].data);
-            return c.over("{f} does not settle: FIONREAD {d}, poll {f}; expected {d} bytes{s}{s}", .{
-                endName(end_index),
-                reply.a,
-                text.events(reply.entries[0].events),
-                c.w.waiting(end_index),
-                if (c.w.endsFor(end_index)) ", the end" else "",
-                if (c.w.end(end_index).reset) ", a reset" else "",
-            });
+            if (p.alive) try c.settleBy(@intCast(number), wanted);
         }
+    }
+
+    /// Those of them that this process has.
+    fn settleBy(c: *Conductor, process: u8, wanted: *[world.ends_max]bool) Over!void {
+        var command: Command = .{ .op = .settle };
+        for (c.w.holders.slice()) |holder| {
+            if (holder.process != process or !wanted[holder.end]) continue;
+            if (command.entry_count == wire.entries_max) break;
+            wanted[holder.end] = false;
+            command.entries[command.entry_count] = c.expected(holder);
+            command.entry_count += 1;
+        }
+        if (command.entry_count == 0) return;
+        var reply: Reply = .{};
+        try c.ask(c.w.mainActor(process), &command, &reply);
+        if (reply.value == 0) return;
+        const end_index: u8 = @intCast(reply.entries[0].data);
+        return c.over("{f} does not settle: FIONREAD {d}, poll {f}; expected {d} bytes{s}{s}", .{
+            endName(end_index),
+            reply.a,
+            text.events(reply.entries[0].events),
+            c.w.waiting(end_index),
+            if (c.w.endsFor(end_index)) ", the end" else "",
+            if (c.w.end(end_index).reset) ", a reset" else "",
+        });
     }
 
     fn expected(c: *Conductor, holder: world.Holder) wire.Entry {

@@ -84,7 +84,7 @@ fn play(c: *Conductor, options: *const Options, episode: u64, steps: *[kinds.len
         c.step = index;
         const before = c.lines.items.len;
         try make(c, &step);
-        steps[@intFromEnum(step.kind)] += @intFromBool(c.lines.items.len > before);
+        steps[@backingInt(step.kind)] += @intFromBool(c.lines.items.len > before);
     }
     c.step = options.steps;
     try c.settleSide(0);

@@ -101,7 +101,10 @@ pub fn duplicate(c: *Conductor, step: *const Step) Over!void {
     var command: Command = .{ .op = op, .fd = holder.fd };
     if (op == .dup2) command.flags = 60 + @as(c_int, @intCast(step.below(4, 6)));
     const replaced = heldAt(c, holder.process, command.flags);
-    if (op == .dup2) if (replaced) |other| try c.settle(other.end);
+    if (op == .dup2) if (replaced) |other| {
+        if (!c.w.mayClose(other)) return;
+        try c.settle(other.end);
+    };
     const actor = c.w.chooseActor(step, 2, holder.process);
     const reply = try c.call(actor, &command, "{s}({f}, {d})", .{ @tagName(op), conductor.name(holder), command.flags });
     if (reply.value < 0 or reply.value == holder.fd) return;
@@ -119,6 +122,7 @@ fn heldAt(c: *Conductor, process: u8, fd: c_int) ?world.Holder {
 pub fn closeOne(c: *Conductor, step: *const Step) Over!void {
     const index = c.w.chooseEnd(step, 0, {}, isShared) orelse return duplicate(c, step);
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
+    if (!c.w.mayClose(holder)) return;
     try c.settle(index);
     try stream.closeHolder(c, step, holder);
 }
@@ -165,6 +169,7 @@ pub fn fork(c: *Conductor, step: *const Step) Over!void {
 pub fn endChild(c: *Conductor, step: *const Step, killed: bool) Over!void {
     const number = chooseChild(c, step) orelse return connect(c, step);
     const p = c.w.processes.items[number];
+    try readFirst(c, step, p.side);
     try c.settleSide(p.side);
     const actor = c.w.mainActor(number);
     if (killed) {
@@ -197,6 +202,22 @@ fn chooseChild(c: *Conductor, step: *const Step) ?u8 {
     return if (count == 0) null else found[@intCast(step.below(0, count))];
 }
 
+/// Linux resets a connection of a killed process that has not read all. With bytes on both carriers
+/// on their way to the survivor that comes late (a listed difference): he reads his first.
+fn readFirst(c: *Conductor, step: *const Step, side: u1) Over!void {
+    for (0..c.w.ends.count) |i| {
+        const index: u8 = @intCast(i);
+        if (c.w.end(index).closed or c.w.waiting(index ^ 1) == 0) continue;
+        const holder = c.w.chooseHolder(step, 1, index) orelse continue;
+        if (c.w.processes.items[holder.process].side == side) continue;
+        try stream.drainEnd(c, step, index);
+        // The library knows nothing of descriptors that came by SCM_RIGHTS, and does not tell how the
+        // peer ended where one of the two had shut down (listed, too).
+        const shut = c.w.end(index).shut_write or c.w.end(index ^ 1).shut_write;
+        if (c.w.end(index).passed or shut) try stream.drainEnd(c, step, index ^ 1);
+    }
+}
+
 /// In half of the cases its main thread is in the middle of a call when it is killed.
 fn sleepFirst(c: *Conductor, step: *const Step, process: u8) Over!void {
     if (step.chance(1, 50)) return;
@@ -220,6 +241,7 @@ fn sleepFirst(c: *Conductor, step: *const Step, process: u8) Over!void {
 /// All processes of a side are killed, and a new one takes its place.
 pub fn killSide(c: *Conductor, step: *const Step) Over!void {
     const side: u1 = @intCast(step.below(0, 2));
+    try readFirst(c, step, side);
     try c.settleSide(side);
     try sleepFirst(c, step, c.w.rootOf(side));
     c.say("all of {c} is killed", .{@as(u8, if (side == 0) 'A' else 'B')});
@@ -241,6 +263,9 @@ pub fn move(c: *Conductor, step: *const Step) Over!void {
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
     const called = conductor.name(holder);
+    // Bytes that lie in a ring have to be sent again by the peer's process, which sleeps here until
+    // it gets its turn; that is a listed difference (recall_timeout), so none may be there.
+    try drainProcess(c, step, holder.process);
     var command: Command = .{ .op = .dprintf, .fd = holder.fd, .count = 1 + step.below(4, 200) };
     command.stream = index;
     command.position = c.w.end(index).sent;
@@ -265,9 +290,17 @@ pub fn move(c: *Conductor, step: *const Step) Over!void {
             command.op = .pass_to_self;
             const reply = try c.call(actor, &command, "SCM_RIGHTS({f})", .{called});
             if (reply.value < 0) return;
+            c.w.end(index).passed = true;
             _ = c.w.holders.add(.{ .end = index, .process = holder.process, .fd = @intCast(reply.value) });
         },
         else => try urgent(c, step, index, holder),
+    }
+}
+
+fn drainProcess(c: *Conductor, step: *const Step, process: u8) Over!void {
+    for (0..c.w.holders.count) |i| {
+        const holder = c.w.holders.items[i];
+        if (holder.process == process and c.w.waiting(holder.end) > 0) try stream.drainEnd(c, step, holder.end);
     }
 }
 

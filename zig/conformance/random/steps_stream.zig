@@ -34,7 +34,7 @@ pub fn send(c: *Conductor, step: *const Step) Over!void {
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
     const e = c.w.end(index);
-    if (c.w.endsFor(index) or e.reset) try c.settle(index);
+    if (c.w.endsFor(index) or e.reset) try c.settleIn(holder.process, index);
     const room = in_flight_max -| c.w.waiting(index ^ 1);
     const ops = [_]wire.Op{ .send, .send, .send, .send, .write, .writev, .sendmsg, .sendfile };
     const flag_choices = [_]c_int{ 0, 0, libc.MSG_NOSIGNAL, libc.MSG_DONTWAIT };
@@ -74,10 +74,10 @@ pub fn receive(c: *Conductor, step: *const Step) Over!void {
     const waiting = c.w.waiting(index);
     const ops = [_]wire.Op{ .recv, .recv, .recv, .recv, .recv, .read, .readv, .recvmsg };
     const flag_choices = [_]c_int{
-        0,                                     0,                                       0,
-        libc.MSG_DONTWAIT,                     libc.MSG_DONTWAIT,                       libc.MSG_PEEK,
-        libc.MSG_PEEK | libc.MSG_DONTWAIT,     libc.MSG_WAITALL,                        libc.MSG_WAITALL,
-        libc.MSG_WAITALL | libc.MSG_PEEK,      libc.MSG_TRUNC,                          libc.MSG_TRUNC | libc.MSG_DONTWAIT,
+        0,                                    0,                 0,
+        libc.MSG_DONTWAIT,                    libc.MSG_DONTWAIT, libc.MSG_PEEK,
+        libc.MSG_PEEK | libc.MSG_DONTWAIT,    libc.MSG_WAITALL,  libc.MSG_WAITALL,
+        libc.MSG_WAITALL | libc.MSG_PEEK,     libc.MSG_TRUNC,    libc.MSG_TRUNC | libc.MSG_DONTWAIT,
         libc.MSG_WAITALL | libc.MSG_DONTWAIT,
     };
     var command: Command = .{ .op = step.pick(3, wire.Op, &ops), .fd = holder.fd };
@@ -122,7 +122,7 @@ fn hasData(_: void, w: *World, index: u8) bool {
 }
 
 /// Receives all that is on its way to this end.
-fn drainEnd(c: *Conductor, step: *const Step, index: u8) Over!void {
+pub fn drainEnd(c: *Conductor, step: *const Step, index: u8) Over!void {
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
     const e = c.w.end(index);
@@ -180,6 +180,7 @@ pub fn ask(c: *Conductor, step: *const Step) Over!void {
     const index = c.w.chooseEnd(step, 0, {}, World.any) orelse return;
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
+    const e = c.w.end(index);
     try c.settle(index);
     var command: Command = .{ .op = .fionread, .fd = holder.fd };
     const called = conductor.name(holder);
@@ -190,6 +191,7 @@ pub fn ask(c: *Conductor, step: *const Step) Over!void {
             c.tell(actor, &reply, "ioctl({f}, FIONREAD): {d}", .{ called, reply.a });
         },
         2 => {
+            if (e.passed or e.reset) return;
             command.op = .bytes_received;
             var reply: wire.Reply = .{};
             try c.ask(actor, &command, &reply);

@@ -77,11 +77,14 @@ pub fn epollCtl(c: *Conductor, step: *const Step) Over!void {
     } else return;
     const op = step.pick(2, waiting.Operation, &.{ .ADD, .ADD, .ADD, .MOD, .MOD, .DEL });
     const interests = [_]u32{
-        waiting.IN,               waiting.IN,                 waiting.IN | waiting.OUT,                 waiting.OUT,
+        waiting.IN,                 waiting.IN,               waiting.IN | waiting.OUT,                 waiting.OUT,
         waiting.IN | waiting.RDHUP, waiting.IN | waiting.PRI, waiting.IN | waiting.OUT | waiting.RDHUP, 0,
     };
     const modes = [_]u32{ 0, 0, waiting.ET, waiting.ET, waiting.ONESHOT, waiting.ET | waiting.ONESHOT };
-    const events = step.pick(3, u32, &interests) | step.pick(4, u32, &modes);
+    const mode = step.pick(4, u32, &modes);
+    var events = step.pick(3, u32, &interests) | mode;
+    // An edge of OUT is told once more when the connection moves: a listed difference.
+    if (mode & waiting.ET != 0) events &= ~@as(u32, waiting.OUT);
     // Adding looks at once.
     try c.settle(holder.end);
     try controlIn(c, step, ep, op, holder, events);
@@ -95,12 +98,13 @@ fn controlIn(
     holder: world.Holder,
     events: u32,
 ) Over!void {
-    var command: Command = .{ .op = .epoll_ctl, .fd = ep.fd, .flags = @intFromEnum(op), .entry_count = 1 };
+    var command: Command = .{ .op = .epoll_ctl, .fd = ep.fd, .flags = @backingInt(op), .entry_count = 1 };
     command.entries[0] = .{ .fd = holder.fd, .events = events, .data = conductor.dataOf(holder) };
     const actor = c.w.chooseActor(step, 5, ep.process);
-    _ = try c.call(actor, &command, "epoll_ctl(ep{d}@{d}, {s}, {f}, {f})", .{
+    const reply = try c.call(actor, &command, "epoll_ctl(ep{d}@{d}, {s}, {f}, {f})", .{
         ep.epoll, ep.fd, @tagName(op), conductor.name(holder), text.events(events),
     });
+    if (op == .ADD and reply.value == 0) c.w.noteRegistered(holder);
     const edges = events & (waiting.ET | waiting.ONESHOT) != 0 and events & waiting.OUT != 0;
     if (op != .DEL and edges) c.w.end(holder.end).edges_of_out = true;
 }
@@ -123,8 +127,8 @@ pub fn blocked(c: *Conductor, step: *const Step) Over!void {
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
     const event = step.pick(3, Event, &.{
-        .bytes,             .bytes,         .bytes, .bytes,        .two_pieces,    .half_close,   .close, .signal,
-        .signal_then_bytes, .handler_sends, .bytes, .signal,       .handler_sends, .own_shutdown, .bytes, .bytes,
+        .bytes,             .bytes,         .bytes, .bytes,  .two_pieces,    .half_close,   .close, .signal,
+        .signal_then_bytes, .handler_sends, .bytes, .signal, .handler_sends, .own_shutdown, .bytes, .bytes,
     });
     var sleep = Sleep.choose(c, step, index, holder);
     try c.settle(index);

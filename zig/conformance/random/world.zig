@@ -25,12 +25,20 @@ pub const End = struct {
     lingers_not: bool = false,
     nonblocking: bool = false,
     has_timeout: bool = false,
+    /// Passed by SCM_RIGHTS: then TCP_INFO tells what the kernel has carried.
+    passed: bool = false,
     low_water: u64 = 1,
     /// Somebody waits for its edges of writability: then how its buffers empty must not be seen.
     edges_of_out: bool = false,
 };
 
-pub const Holder = struct { end: u8, process: u8, fd: c_int };
+pub const Holder = struct {
+    end: u8,
+    process: u8,
+    fd: c_int,
+    /// In an instance of epoll, by this number.
+    registered: bool = false,
+};
 
 pub const Process = struct {
     side: u1,
@@ -142,6 +150,18 @@ pub const World = struct {
         return null;
     }
 
+    /// Closing it would leave a registration behind whose number is gone, because others have the
+    /// file: a listed difference.
+    pub fn mayClose(w: *World, holder: Holder) bool {
+        return !holder.registered or w.holderCount(holder.end) == 1;
+    }
+
+    pub fn noteRegistered(w: *World, holder: Holder) void {
+        for (w.holders.slice()) |*h| {
+            if (h.process == holder.process and h.fd == holder.fd) h.registered = true;
+        }
+    }
+
     pub fn holderCount(w: *World, index: u8) usize {
         var count: usize = 0;
         for (w.holders.slice()) |holder| count += @intFromBool(holder.end == index);
@@ -208,18 +228,15 @@ pub const World = struct {
 
     // -- what happens ---------------------------------------------------------------------------
 
+    /// The child has the parent's connections. Instances of epoll that both use are no business of
+    /// random programs: whoever asks first gets an edge.
     pub fn inherit(w: *World, parent: u8, child: u8) void {
         for (0..w.holders.count) |i| {
             var holder = w.holders.items[i];
             if (holder.process != parent) continue;
             holder.process = child;
+            holder.registered = false;
             _ = w.holders.add(holder);
-        }
-        for (0..w.epolls.count) |i| {
-            var holder = w.epolls.items[i];
-            if (holder.process != parent) continue;
-            holder.process = child;
-            _ = w.epolls.add(holder);
         }
     }
 
