@@ -155,7 +155,12 @@ load libraries and stay on kernel TCP. Exit code 1 unless every PROGRAM can be a
     summary: "run every test: Zig, interleavings, format, lint, types, Deno, real programs",
     operands: "[SUITE...]",
     operandCount: [0, Infinity],
-    options: [{ name: "full", summary: "suites and apps: also what takes too long for every day" }],
+    options: [
+      { name: "full", summary: "suites, apps and random: also what takes too long for every day" },
+      { name: "runs", value: "N", summary: "random: so many runs, each from a seed of its own" },
+      { name: "steps", value: "N", summary: "random: steps of each run" },
+      { name: "seed", value: "N", summary: "random: the first run's seed; the others follow" },
+    ],
     detail: `
 Without SUITE: all of them. The last line is 'N passed, N failed', with ', N skipped' behind it
 when tests were skipped.`,
@@ -163,6 +168,7 @@ when tests were skipped.`,
       "socksdirect test",
       "socksdirect test zig interleave",
       "socksdirect test apps --full",
+      "socksdirect test random --runs 5 --steps 10000 --seed 7",
     ],
     load: () => import("./suites.ts"),
   },

@@ -25,8 +25,8 @@ import {
 interface Suite {
   name: string;
   summary: string;
-  /** `full`: also what takes too long for every day. */
-  command(full: boolean): string[];
+  /** `full`: also what takes too long for every day. `values`: options that have some. */
+  command(full: boolean, values: ReadonlyMap<string, string>): string[];
   folder?: string;
   counts(outcome: Outcome): Counts;
 }
@@ -79,6 +79,12 @@ const suites: readonly Suite[] = [
     counts: countsOfInterleave,
   },
   {
+    name: "random",
+    summary: "random programs of socket calls over kernel TCP and over rings, compared",
+    command: (full, values) => deno(...randomWords(full, values)),
+    counts: countsOfInterleave,
+  },
+  {
     name: "suites",
     summary: "other people's test suites, over kernel TCP and preloaded",
     command: (full) => denoTest("tests/suites/main.ts", full),
@@ -92,6 +98,14 @@ const suites: readonly Suite[] = [
   },
 ];
 
+/** A minute of fixed seeds; `--full`, or a number of runs, for what is run before a release. */
+function randomWords(full: boolean, values: ReadonlyMap<string, string>): string[] {
+  const words = ["run", "-A", "--no-check", "tests/conformance/random_main.ts"];
+  for (const [name, value] of values) words.push(`--${name}`, value);
+  if (full) return [...words, "--runs", "100", "--steps", "10000"];
+  return values.size > 0 ? words : [...words, "--seconds", "60"];
+}
+
 /** A file of tests that takes `--full`. */
 function denoTest(file: string, full: boolean): string[] {
   return deno("test", "-A", "--no-check", file, ...full ? ["--", "--full"] : []);
@@ -103,7 +117,7 @@ export async function run(call: Call): Promise<number> {
   for (const suite of chosenSuites(call.operands)) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
     const start = performance.now();
-    const counts = await runSuite(suite, call.flags.has("full"));
+    const counts = await runSuite(suite, call);
     const seconds = Math.round((performance.now() - start) / 1000);
     console.log(`<== ${suite.name}: ${countsText(counts)} in ${seconds} s`);
     if (counts.failed > 0) failures.push(suite.name);
@@ -128,19 +142,23 @@ function testSpec(): CommandSpec {
   return commands.find(({ name }) => name === "test")!;
 }
 
-async function runSuite(suite: Suite, full: boolean): Promise<Counts> {
+async function runSuite(suite: Suite, call: Call): Promise<Counts> {
   try {
-    return suite.counts(await runThrough(suite, full));
+    return suite.counts(await runThrough(suite, call));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    console.log(`cannot run '${suite.command(full)[0]}': ${error.message}`);
+    console.log(`cannot run '${commandOf(suite, call)[0]}': ${error.message}`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
+function commandOf(suite: Suite, call: Call): string[] {
+  return suite.command(call.flags.has("full"), call.values);
+}
+
 /** Runs the suite's command; its output goes to stdout and is kept. */
-async function runThrough(suite: Suite, full: boolean): Promise<Outcome> {
-  const [program, ...args] = suite.command(full);
+async function runThrough(suite: Suite, call: Call): Promise<Outcome> {
+  const [program, ...args] = commandOf(suite, call);
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", 'exec "$@" 2>&1', "sh", program, ...args],
     cwd: suite.folder ?? root,

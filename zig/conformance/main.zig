@@ -10,6 +10,8 @@ const std = @import("std");
 const case_module = @import("case.zig");
 const libc = @import("libc.zig");
 const pair = @import("pair.zig");
+const random = @import("random/episode.zig");
+const random_actor = @import("random/actor.zig");
 const side_module = @import("side.zig");
 const transcript_module = @import("transcript.zig");
 
@@ -23,6 +25,18 @@ const help =
     \\  --client-env NAME=VALUE       add to the client's
     \\  --deadline SECONDS            say who waits for what after so long (20)
     \\
+    \\  sdconform random [option]     run random programs (random/) and print what they saw, a line of
+    \\                                JSON each
+    \\
+    \\  sdconform random-kinds        print the kinds of steps, as reports count them
+    \\
+    \\  --seed N                      the first die (1)
+    \\  --episode N, --episodes N     the first program (0), and how many (1)
+    \\  --steps N                     steps of each program (100)
+    \\  --keep LIST                   only these steps: 0-4,7,12-
+    \\  --print                       say on stderr what happens, as it does
+    \\  --server-env, --client-env    as above, for side A and side B
+    \\
     \\CASE is topic/name. `pair` starts `sdconform server|client CASE` itself.
     \\Exit: 0 the pair ran (whatever it saw), 1 it could not, 2 wrong use.
     \\
@@ -33,6 +47,9 @@ pub export fn main(argc: c_int, argv: [*]const [*:0]const u8) c_int {
     const words = argv[0..@intCast(argc)];
     const command = if (words.len > 1) std.mem.span(words[1]) else "help";
     if (std.mem.eql(u8, command, "list")) return if (printList()) 0 else 1;
+    if (std.mem.eql(u8, command, "random-kinds")) return if (random.printKinds()) 0 else 1;
+    if (std.mem.eql(u8, command, "random")) return runRandom(words[2..]);
+    if (std.mem.eql(u8, command, "actor")) return random_actor.run();
     if (words.len < 3) {
         _ = pair.writeAll(help);
         return if (std.mem.eql(u8, command, "help")) 0 else 2;
@@ -68,6 +85,46 @@ fn runPair(case: *const case_module.Case, words: []const [*:0]const u8) c_int {
     }
     if (i != words.len) return usage("an option lacks its value");
     return if (pair.run(case, &options)) 0 else 1;
+}
+
+fn runRandom(words: []const [*:0]const u8) c_int {
+    var options: random.Options = .{};
+    var i: usize = 0;
+    while (i < words.len) : (i += 2) {
+        const option = std.mem.span(words[i]);
+        if (std.mem.eql(u8, option, "--print")) {
+            options.conductor.print = true;
+            i -%= 1;
+            continue;
+        }
+        if (i + 1 == words.len) return usage("an option lacks its value");
+        if (!takeRandomOption(&options, option, words[i + 1])) {
+            return usage("no such option, or no such value; `sdconform help` lists them");
+        }
+    }
+    return if (random.runAll(&options)) 0 else 1;
+}
+
+fn takeRandomOption(options: *random.Options, option: []const u8, value: [*:0]const u8) bool {
+    for ([_][]const u8{ "--server-env", "--client-env" }, 0..) |name, side| {
+        if (!std.mem.eql(u8, option, name)) continue;
+        return options.conductor.addEnv(side, value);
+    }
+    if (std.mem.eql(u8, option, "--keep")) {
+        options.kept = .{ .list = std.mem.span(value) };
+        return true;
+    }
+    const number = std.fmt.parseInt(u64, std.mem.span(value), 10) catch return false;
+    if (std.mem.eql(u8, option, "--seed")) {
+        options.seed = number;
+    } else if (std.mem.eql(u8, option, "--episode")) {
+        options.first = number;
+    } else if (std.mem.eql(u8, option, "--episodes")) {
+        options.episodes = number;
+    } else if (std.mem.eql(u8, option, "--steps")) {
+        options.steps = number;
+    } else return false;
+    return true;
 }
 
 fn runSide(case: *const case_module.Case, role: side_module.Role) c_int {

@@ -105,7 +105,7 @@ fn start(case: *const Case, options: *const Options, role: Role, memory: c_int, 
     libc._exit(127);
 }
 
-fn putEnv(entry: [*:0]const u8) void {
+pub fn putEnv(entry: [*:0]const u8) void {
     const text = std.mem.span(entry);
     const equals = std.mem.findScalar(u8, text, '=') orelse return;
     var name: [128]u8 = @splat(0);

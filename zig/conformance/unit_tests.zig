@@ -2,6 +2,8 @@
 
 test {
     _ = @import("case.zig");
+    _ = @import("random/program.zig");
+    _ = @import("random/wire.zig");
     _ = @import("text.zig");
     _ = @import("transcript.zig");
 }

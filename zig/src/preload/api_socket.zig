@@ -8,6 +8,7 @@ const early = @import("early.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
+const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const options = @import("options.zig");
 const own_fds = @import("own_fds.zig");
@@ -130,6 +131,9 @@ pub fn shutdown(fd: c_int, how: c_int) callconv(.c) c_int {
         defer conn_module.done(c);
         // Everything sent is published already; the kernel's FIN comes after it.
         noteShutdown(c, how);
+        const result = real.get("shutdown", @TypeOf(shutdown))(fd, how);
+        if (result == 0) interest.wakeAll(c);
+        return result;
     }
     return real.get("shutdown", @TypeOf(shutdown))(fd, how);
 }
@@ -145,6 +149,9 @@ fn noteShutdown(c: *conn_module.Conn, how: c_int) void {
         c.end.rx.flags |= conn_module.flag_shut;
         if (held) |h| c.unlockRx(h);
     }
+    // Whoever sends to this end from now on is answered with a reset: by the kernel, which has to
+    // have the bytes for that.
+    if (c.shutRead() and c.shutWrite() and c.isAttached()) conn_module.tellClosed(c);
 }
 
 // -- descriptors -----------------------------------------------------------------------------------
@@ -360,6 +367,7 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
         const saved = sys.errno().*;
         conn_module.readModes(c);
         conn_module.tellModesChanged(c);
+        if (name == sys.SO_RCVLOWAT) interest.wakeAll(c);
         sys.errno().* = saved;
     }
     return result;
@@ -382,6 +390,12 @@ pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: ?*anyopaque, len:
     const result = real.get("getsockopt", @TypeOf(getsockopt))(fd, level, name, value, len);
     if (result == 0 and level == sys.IPPROTO_TCP and name == sys.TCP_INFO and c.isAttached()) {
         addRingBytes(c, @ptrCast(value.?), len.?.*);
+    }
+    if (result == 0 and level == sys.SOL_SOCKET and name == sys.SO_ERROR and len.?.* == 4) {
+        const told: *align(1) c_int = @ptrCast(value.?);
+        if (told.* == 0) if (stream.takeError(c)) |err| {
+            told.* = -err;
+        };
     }
     return result;
 }

@@ -59,6 +59,8 @@ pub const Conn = struct {
     live: bool,
     /// Has a slot that `unbind` has to be called for.
     bound: bool,
+    /// Frame of a call of the kernel's own that may sleep on it; 0: none (`isInKernel`).
+    in_kernel: usize,
     modes_known: bool,
     /// `End.modes_changed` when the modes were read last.
     modes_seen: u32,
@@ -250,9 +252,22 @@ pub fn fail(c: *Conn, reason: Reason) void {
     c.setReason(reason);
     const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
     _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
-    var unspec: [16]u8 = @splat(0); // connect(AF_UNSPEC) disconnects at once, whoever else holds it
-    _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
+    disconnect(c);
     c.setState(.plain);
+}
+
+/// By connect to AF_UNSPEC, at once, whoever else holds the socket: the peer's end gets a reset, and
+/// ours the error that a reset from there would give it.
+fn disconnect(c: *Conn) void {
+    var unspec: [16]u8 = @splat(0);
+    _ = sys.call(.connect, .{ c.fd, &unspec, unspec.len });
+}
+
+/// The kernel's socket becomes what it would be after a reset from the peer; what lies in the ring
+/// can still be read.
+pub fn resetLocally(c: *Conn) void {
+    disconnect(c);
+    _ = sys.call(.shutdown, .{ c.fd, 2 }); // as the reset would have: poll says IN, RDHUP and HUP
 }
 
 /// The kernel socket under a connection, as the carrier code wants to see it.
@@ -264,6 +279,12 @@ pub const Kernel = struct {
     /// The peer has closed or half-closed, or the connection has failed.
     pub fn ending(k: Kernel) bool {
         var p = [_]sys.PollFd{.{ .fd = k.fd, .events = sys.POLLRDHUP }};
+        return sys.poll(&p, 0, null) > 0;
+    }
+
+    /// Nothing can be sent or received any more.
+    pub fn failed(k: Kernel) bool {
+        var p = [_]sys.PollFd{.{ .fd = k.fd, .events = 0 }};
         return sys.poll(&p, 0, null) > 0;
     }
 
@@ -279,6 +300,14 @@ pub const Kernel = struct {
             before = after;
         }
         return null;
+    }
+
+    /// A socket that was reset looks like one that has had a FIN, which counts as a byte; with an
+    /// empty queue, where the ring begins tells which it is.
+    pub fn mayBeOneShort(k: Kernel) bool {
+        var queued: c_int = 0;
+        return k.tcpState() == tcp_close and
+            sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == 0;
     }
 
     /// Bytes ever read from the kernel.
@@ -313,13 +342,20 @@ pub const Kernel = struct {
     }
 
     /// The kernel counts the peer's FIN as a received byte; the state says whether it came.
-    fn finReceived(k: Kernel) bool {
+    const tcp_close = 7;
+
+    /// 0: unknown.
+    fn tcpState(k: Kernel) u8 {
         var info: [8]u8 = undefined;
         var len: u32 = info.len;
-        if (sys.call(.getsockopt, .{ k.fd, sys.IPPROTO_TCP, sys.TCP_INFO, &info, &len }) < 0) return false;
-        return switch (info[0]) {
+        if (sys.call(.getsockopt, .{ k.fd, sys.IPPROTO_TCP, sys.TCP_INFO, &info, &len }) < 0) return 0;
+        return info[0];
+    }
+
+    fn finReceived(k: Kernel) bool {
+        return switch (k.tcpState()) {
             // TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING
-            6, 7, 8, 9, 11 => true,
+            6, tcp_close, 8, 9, 11 => true,
             else => false,
         };
     }
@@ -379,15 +415,18 @@ pub fn abandoned(c: *Conn) void {
 pub const Away = struct {
     conn: *Conn,
     generation: u32,
+    outer: usize,
     window: section.Window,
 
     /// Handlers may have run already (`window.delivered`): then wait for nothing.
     pub fn begin(c: *Conn) Away {
         const generation = c.generation;
+        const outer = if (isInKernel(c)) c.in_kernel else 0;
+        c.in_kernel = @frameAddress();
         if (!lock.isSingleThreaded()) c.unpin();
         const window: section.Window = .open();
         if (!lock.isSingleThreaded()) cancel.unhold();
-        return .{ .conn = c, .generation = generation, .window = window };
+        return .{ .conn = c, .generation = generation, .outer = outer, .window = window };
     }
 
     /// False: the connection was closed meanwhile, the object may be another's (but is held: `done`).
@@ -397,9 +436,30 @@ pub const Away = struct {
         if (!alone) cancel.hold();
         away.window.close();
         if (!alone) c.pin();
-        return c.generation == away.generation and @atomicLoad(u32, &c.refs, .acquire) > 0;
+        if (c.generation != away.generation or @atomicLoad(u32, &c.refs, .acquire) == 0) return false;
+        c.in_kernel = away.outer;
+        return true;
     }
 };
+
+/// Does this thread, further down its stack, sleep in a call of the kernel's own on `c`? Then this is
+/// a handler that interrupts it, and must not move the connection: a kernel that goes on receiving
+/// knows nothing of a ring.
+pub fn isInKernel(c: *Conn) bool {
+    const entered = c.in_kernel;
+    if (entered == 0) return false;
+    // A handler's frames lie below a signal frame of more than this. Nearer, or above: a handler has
+    // jumped out of that call.
+    const signal_frame_bytes = 1024;
+    const here = @frameAddress();
+    if (here +% signal_frame_bytes -% entered < stack_bytes) {
+        c.in_kernel = 0;
+        return false;
+    }
+    return true;
+}
+
+const stack_bytes = 8 * 1024 * 1024;
 
 /// Server connections that may still be adopted.
 var undecided_servers: u32 = 0;
@@ -559,15 +619,29 @@ pub fn otherHolderLives(c: *const Conn) bool {
 /// they do on Linux, and our half of the slot is given back.
 fn closeSlot(c: *Conn) void {
     const direction = c.rx_direction;
-    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+    const in_ring = c.end.rx.carrier == @intFromEnum(layout.Carrier.ring);
+    if (in_ring or isEntered(direction)) {
+        // Not in the ring, but the sender is: what it has put there nobody has read.
+        const position = if (in_ring) c.end.rx.position else @atomicLoad(u64, &direction.tail, .monotonic);
         const head = @atomicLoad(u64, &direction.head, .acquire);
-        if (head != c.end.rx.position or !c.shutRead() and kernelHasUnread(c)) {
+        if (head != position or in_ring and !c.shutRead() and kernelHasUnread(c)) {
             const linger: sys.Linger = .{ .onoff = 1, .linger = 0 };
             _ = sys.call(.setsockopt, .{ c.fd, sys.SOL_SOCKET, sys.SO_LINGER, &linger, @sizeOf(sys.Linger) });
         }
     }
-    _ = @atomicRmw(u64, &direction.attn_flags, .Or, layout.attn_flag_closed, .acq_rel);
+    tellClosed(c);
     arena_module.releaseSlot(c);
+}
+
+/// The peer's sends look at the kernel from now on.
+pub fn tellClosed(c: *Conn) void {
+    _ = @atomicRmw(u64, &c.rx_direction.attn_flags, .Or, layout.attn_flag_closed, .acq_rel);
+}
+
+/// The sender has put bytes into the ring, or may, that are to be read from there.
+pub fn isEntered(direction: *const layout.Direction) bool {
+    const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    return gate.kind() == .ring or gate.kind() == .switching and !gate.want;
 }
 
 /// Reads past an urgent byte that was never part of the stream: it would lie in the kernel's queue

@@ -80,6 +80,13 @@ pub fn tcpInfo(fd: i32, offset: usize) ?u64 {
     return if (offset + 8 <= info.len) std.mem.readInt(u64, info[offset..][0..8], .little) else null;
 }
 
+/// No process has the `client` end of the pair any more. False, too, when it cannot be asked for.
+pub fn isOwnerless(tuple: *const layout.Tuple) bool {
+    if (!ready()) return false;
+    const found = askEither(tuple, false, any_cookie) orelse return true;
+    return found.inode == 0;
+}
+
 /// A socket is to be borrowed from the monitor.
 pub fn wanted() bool {
     return @atomicLoad(bool, &refused, .monotonic) and @atomicLoad(i32, &socket, .monotonic) < 0;
@@ -115,6 +122,8 @@ fn ready() bool {
 const Found = struct {
     uid: u32,
     cookie: u64,
+    /// 0: no process has it.
+    inode: u32,
     /// struct tcp_info, as much of it as is of interest.
     info: [160]u8 = undefined,
     info_len: usize = 0,
@@ -164,6 +173,7 @@ fn exchange(request: *const Request) ?Found {
     var found: Found = .{
         .uid = std.mem.readInt(u32, answer[uid_offset..][0..4], .little),
         .cookie = std.mem.readInt(u64, answer[cookie_offset..][0..8], .little),
+        .inode = std.mem.readInt(u32, answer[uid_offset + 4 ..][0..4], .little),
     };
     if (attribute(answer[16 + 72 .. @min(@as(usize, @intCast(n)), answer.len)], INET_DIAG_INFO)) |info| {
         found.info_len = @min(info.len, found.info.len);

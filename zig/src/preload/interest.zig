@@ -9,6 +9,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const abandoned = @import("abandoned.zig");
 const conn_module = @import("conn.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
@@ -218,11 +219,14 @@ fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
     while (at) |r| : (at = r.next) {
         if (!r.joined or r.data != event.data) continue;
         if (end) r.conn.kernel_speaks = true;
+        // The reset has made the kernel an event of its own, which tells everything.
+        if (end and abandoned.resetIfAbandoned(r.conn)) return 0;
         const going = r.kernel_events & ~r.events & (sys.EPOLLIN | sys.EPOLLRDHUP);
         const hidden = r.events & ~r.kernel_events & out_events;
         if (going | hidden == 0) continue;
         if (event.events & going == 0 and !end) continue;
-        return (event.events & ~going) | hidden;
+        const taken: u32 = if (r.conn.saved_error != 0) sys.EPOLLERR else 0;
+        return (event.events & ~going) | hidden | taken;
     }
     return event.events;
 }
@@ -346,9 +350,25 @@ pub fn attach(c: *Conn) void {
     }
 }
 
+/// Something has happened that wakes everybody on Linux (a shutdown, another SO_RCVLOWAT): whoever
+/// waits for edges is told what is true now.
+pub fn wakeAll(c: *Conn) void {
+    if (c.registration_count == 0 or !c.isAttached()) return;
+    for (c.registrations) |maybe| {
+        const r = maybe orelse continue;
+        if (r.events & sys.EPOLLET == 0) continue;
+        const guard = r.epoll.mutex.lock();
+        defer guard.unlock();
+        r.seen_head = c.end.rx.position;
+        r.out_reported = false;
+        if (r.joined) readiness.lookAt(r);
+        epoll.kickSleepers(r.epoll);
+    }
+}
+
 /// Sending entered or left the ring: who tells about OUT changes.
 pub fn carrierChanged(c: *Conn) void {
-    if (c.registration_count == 0) return;
+    if (c.registration_count == 0 or isOver(c)) return;
     for (c.registrations) |maybe| {
         const r = maybe orelse continue;
         if (r.events & out_events == 0) continue;
@@ -359,6 +379,18 @@ pub fn carrierChanged(c: *Conn) void {
         markDirty(r);
         epoll.kickSleepers(r.epoll);
     }
+}
+
+/// Sending is on TCP. Another process that holds the connection may have moved it: then this one's
+/// copy in the kernel still lacks OUT.
+pub fn leaveOutToKernel(r: *Registration) void {
+    if (r.in_kernel and r.kernel_events & out_events != r.events & out_events) markDirty(r);
+}
+
+/// Nothing more can be sent or received: the kernel has told so, and that is the last edge.
+fn isOver(c: *const Conn) bool {
+    var p = [_]sys.PollFd{.{ .fd = c.fd, .events = 0 }};
+    return sys.poll(&p, 0, null) > 0 and p[0].revents & sys.POLLHUP != 0;
 }
 
 /// A send found the ring full: whoever waits for space has to be looked at, and armed, again.
@@ -412,8 +444,17 @@ pub fn detach(c: *Conn, closing: bool) void {
 pub fn forgetDescriptor(c: *Conn, fd: i32) void {
     for (&c.registrations) |*place| {
         const r = place.* orelse continue;
-        if (r.fd == fd and c.refs <= 1) drop(r, true);
+        if (r.fd != fd) continue;
+        if (c.refs <= 1) drop(r, true) else tellWhileOpen(r);
     }
+}
+
+/// The kernel knows a registration by the number that is closed now, and keeps it as long as another
+/// descriptor has the file: this is the last time that it can be told of changes.
+fn tellWhileOpen(r: *Registration) void {
+    const guard = r.epoll.mutex.lock();
+    defer guard.unlock();
+    if (r.dirty) synchronise(r.epoll);
 }
 
 fn drop(r: *Registration, closing: bool) void {

@@ -39,6 +39,7 @@ pub inline fn step(c: *Conn) void {
 }
 
 noinline fn stepSlow(c: *Conn) void {
+    if (conn_module.isInKernel(c)) return;
     attempt(c);
     if (eager) awaitAnswers(c);
 }

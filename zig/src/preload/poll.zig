@@ -8,6 +8,7 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const carrier = @import("../carrier/carrier.zig");
+const abandoned = @import("abandoned.zig");
 const arena_module = @import("arena.zig");
 const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
@@ -212,6 +213,9 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
             p.revents |= ringEvents(c, p.events);
             const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
             if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
+            const ending = from.revents & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
+            if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
+            if (c.saved_error != 0) p.revents |= sys.POLLERR;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;

@@ -322,20 +322,28 @@ fn eventsOf(r: *Registration) u32 {
         const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else switchedHere(r);
         if (ready) events |= r.events & in_events;
     }
-    if (r.events & out_events != 0 and sendsByRing(c) and readyOut(r)) events |= r.events & out_events;
-    if (events != 0 and r.events & sys.EPOLLET != 0) events |= levelsOf(r) & r.events;
-    return events;
+    if (r.events & out_events != 0) {
+        if (!sendsByRing(c)) {
+            interest.leaveOutToKernel(r);
+        } else if (readyOut(r)) events |= r.events & out_events;
+    }
+    if (events == 0) return 0;
+    // Both directions on the ring: nothing to add, but what an edge brings along.
+    const whole = readsByRing(c) and sendsByRing(c);
+    if (r.events & sys.EPOLLET == 0 and (whole or r.events & in_events == 0)) return events;
+    return levelsOf(r) & r.events;
 }
 
-/// An edge reports everything that is true at that moment, as on Linux, and not itself alone. The
-/// kernel is asked for a direction that it carries (that is rare: the other one is on the ring).
+/// Everything that is true at this moment. That is what an edge reports, as on Linux, and not itself
+/// alone: after an arrival that has been read already, that may be OUT, or nothing. The kernel is asked for a
+/// direction that it carries (that is rare: the other one is on the ring).
 fn levelsOf(r: *Registration) u32 {
     const c = r.conn;
     var levels: u32 = 0;
     var ask: i16 = 0;
     if (readsByRing(c)) {
         r.seen_head = readableHead(r);
-        if (r.seen_head != c.end.rx.position) levels |= in_events;
+        if (isEnough(r, r.seen_head)) levels |= in_events;
     } else ask |= sys.POLLIN;
     if (sendsByRing(c)) {
         r.out_reported = writableRing(c);
@@ -349,15 +357,23 @@ fn levelsOf(r: *Registration) u32 {
     return levels;
 }
 
-fn readyIn(r: *Registration, head: u64) bool {
-    const position = r.conn.end.rx.position;
-    if (head == position) return false;
-    if (r.events & sys.EPOLLET != 0) {
-        if (head == r.seen_head) return false;
-        r.seen_head = head;
-        return true;
-    }
-    return head -% position >= @max(1, r.conn.receive_low_water);
+fn readyIn(r: *const Registration, head: u64) bool {
+    return if (r.events & sys.EPOLLET != 0) hasArrived(r, head) else isEnough(r, head);
+}
+
+/// SO_RCVLOWAT bytes, or one.
+fn isEnough(r: *const Registration, head: u64) bool {
+    return head -% r.conn.end.rx.position >= @max(1, r.conn.receive_low_water);
+}
+
+/// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
+/// read ones have woken.
+fn hasArrived(r: *const Registration, head: u64) bool {
+    if (head == r.seen_head) return false;
+    const rx = &r.conn.end.rx;
+    if (head != rx.position) return isEnough(r, head);
+    // What was seen before the ring was entered says nothing about it.
+    return @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
 }
 
 /// On TCP, but the sender has entered the ring at the position where we stand.
@@ -500,8 +516,9 @@ fn noteReported(r: *Registration) void {
 fn endOf(r: *const Registration) u32 {
     const asked = r.events & (in_events | sys.EPOLLRDHUP);
     var p = [_]sys.PollFd{.{ .fd = r.conn.fd, .events = @bitCast(@as(u16, @truncate(asked))) }};
-    if (sys.poll(&p, 0, null) <= 0) return 0;
-    return @as(u16, @bitCast(p[0].revents)) & (asked | sys.EPOLLHUP | sys.EPOLLERR);
+    const taken: u32 = if (r.conn.saved_error != 0) sys.EPOLLERR else 0;
+    if (sys.poll(&p, 0, null) <= 0) return taken;
+    return taken | @as(u16, @bitCast(p[0].revents)) & (asked | sys.EPOLLHUP | sys.EPOLLERR);
 }
 
 /// Every registration is looked at: in a forked child (rows and bits are the parent's), and while
@@ -607,9 +624,7 @@ fn wantsLook(r: *const Registration) bool {
     if (r.events & out_events != 0 and !r.out_reported and sendsByRing(c) and writableRing(c)) return true;
     if (r.events & in_events == 0) return false;
     if (!readsByRing(c)) return switching(c);
-    const head = readableHead(r);
-    if (head == c.end.rx.position) return false;
-    return r.events & sys.EPOLLET == 0 or head != r.seen_head;
+    return readyIn(r, readableHead(r));
 }
 
 // ---------------------------------------------------------------------------------------------

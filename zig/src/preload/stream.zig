@@ -5,6 +5,8 @@ const std = @import("std");
 const constants = @import("../constants.zig");
 const layout = @import("../layout.zig");
 const Reason = @import("../reason.zig").Reason;
+const carrier = @import("../carrier/carrier.zig");
+const abandoned = @import("abandoned.zig");
 const arena_module = @import("arena.zig");
 const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
@@ -125,11 +127,14 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
                 if (b.remaining == 0) return @intCast(done);
                 if (done >= c.receive_low_water and !continuesElsewhere(c)) return @intCast(done);
             } else if (flags & sys.MSG_PEEK != 0) {
+                const seen: usize = @as(usize, @intCast(n)) + peekBeyond(c, b, @intCast(n), flags);
+                if (seen > n) return @intCast(seen);
                 if (!waitForMore(c, b, @intCast(n), flags, &attempt)) return n;
             } else {
                 done += @intCast(n);
                 if (b.remaining == 0) return @intCast(done);
             }
+            attempt.has_bytes = true;
             continue;
         }
         if (n == 0) return @intCast(done);
@@ -165,11 +170,48 @@ fn waitForMore(c: *Conn, b: *const Buffers, peeked: u64, flags: u32, attempt: *A
     return sleep.untilMore(c, peeked, attempt) == .ready;
 }
 
+/// MSG_PEEK has seen `peeked` bytes, all that one carrier has: what the sender has put into the other
+/// one behind them.
+fn peekBeyond(c: *Conn, b: *const Buffers, peeked: usize, flags: u32) usize {
+    if (peeked >= b.remaining or !c.isAttached() or !carrierChanges(c, peeked)) return 0;
+    var rest = b.*;
+    rest.skip(peeked);
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        // Asking would take the socket's error away.
+        return if (c.kernel().failed()) 0 else @intCast(@max(0, kernelReceive(c, &rest, flags)));
+    }
+    const held = c.lockRx() orelse return 0;
+    defer c.unlockRx(held);
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    if (gate.kind() != .switching or gate.want) return 0;
+    const position = c.kernel().receivePosition() orelse return 0;
+    if (position +% c.end.rx.carried +% peeked != gate.position) return 0;
+    // The receiver's end as it will be when it has entered.
+    var end = c.end.rx;
+    end.position = gate.position;
+    end.seen_head = gate.position;
+    var r: conn_module.Receiver = .{ .direction = c.rx_direction, .end = &end, .ring = c.rx_ring };
+    const available = r.ringBytes();
+    if (available == 0 or available > constants.ring_bytes) return 0;
+    return peekRing(&r, &rest, @min(available, rest.remaining), flags);
+}
+
+fn peekRing(r: *conn_module.Receiver, rest: *Buffers, total: usize, flags: u32) usize {
+    var left = total;
+    while (left > 0) {
+        const into = rest.piece(left);
+        if (flags & sys.MSG_TRUNC == 0 and !r.copy(total - left, into)) return total - left;
+        rest.advance(into.len);
+        left -= into.len;
+    }
+    return total;
+}
+
 /// The bytes read were the last of one carrier, and the sender has gone on with another one. A short
 /// read must not end there: programs (libuv) take it, after POLLHUP, for the last one. It must end at
 /// the mark of an urgent byte, for which senders change carriers, too.
 inline fn continuesElsewhere(c: *Conn) bool {
-    return c.isAttached() and carrierChanges(c) and !isAtMark(c);
+    return c.isAttached() and carrierChanges(c, 0) and !isAtMark(c);
 }
 
 fn isAtMark(c: *Conn) bool {
@@ -177,12 +219,13 @@ fn isAtMark(c: *Conn) bool {
     return sys.call(.ioctl, .{ c.fd, sys.SIOCATMARK, &at }) == 0 and at != 0;
 }
 
-inline fn carrierChanges(c: *Conn) bool {
+/// With `peeked` bytes not consumed yet.
+inline fn carrierChanges(c: *Conn, peeked: u64) bool {
     const direction = c.rx_direction;
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
-        return @atomicLoad(u64, &direction.down, .acquire) == c.end.rx.position;
+        return @atomicLoad(u64, &direction.down, .acquire) == c.end.rx.position +% peeked;
     }
-    const gate = @import("../carrier/carrier.zig").Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
     return gate.kind() == .switching;
 }
 
@@ -195,6 +238,8 @@ fn lowWater(c: *const Conn, done: usize, remaining: usize) u64 {
 pub const Attempt = struct {
     /// The kernel socket had an event: look at it even though the ring is what carries bytes.
     kernel_look: bool = false,
+    /// The call has received something: then an error is the next call's.
+    has_bytes: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
 };
@@ -258,14 +303,21 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
             .ring => |available| return fromRing(c, &r, b, available, flags),
             .corrupt => return condemn(c),
             .ring_empty => {
-                if (c.shutRead()) return 0;
+                // A reset is told even so.
+                if (c.shutRead()) return if (c.kernel().failed()) kernelReceive(c, b, flags) else 0;
                 if (!kernelLookDue(c, attempt)) return sys.neg(.AGAIN);
+                // A peek would take the socket's error away.
+                if (attempt.has_bytes and c.kernel().failed()) return 0;
                 const n = peekKernel(c);
                 if (n == sys.neg(.AGAIN)) return n;
                 if (n > 0) {
                     // The sender has left the ring (then `source` says so now), or somebody wrote
                     // to its socket behind the library's back, after everything in the ring.
                     if (r.source(c.kernel()) == .ring_empty) return kernelReceive(c, b, flags);
+                    continue;
+                }
+                if (n == 0 and abandoned.resetIfAbandoned(c)) {
+                    attempt.kernel_look = true;
                     continue;
                 }
                 // A look takes the socket's error away: keep it for when the ring is drained.
@@ -276,6 +328,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
                 if (r.ended(c.kernel())) return n;
+                if (n < 0) c.saved_error = @intCast(n);
             },
         }
     }
@@ -285,7 +338,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
 /// An empty ring says nothing about the peer's end: ask the kernel, but not at every call.
 fn kernelLookDue(c: *Conn, attempt: *Attempt) bool {
     const now = clock.ticks();
-    if (!attempt.kernel_look and now -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
+    if (!attempt.kernel_look and !c.kernel_speaks and now -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
     c.rx_looked = now;
     attempt.kernel_look = false;
     return true;
@@ -313,10 +366,7 @@ fn kernelReceive(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say.
 fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
-    if (c.saved_error != 0 and flags & sys.MSG_ERRQUEUE == 0) {
-        defer c.saved_error = 0;
-        return c.saved_error;
-    }
+    if (flags & sys.MSG_ERRQUEUE == 0) if (takeError(c)) |err| return err;
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole()) b.iov else b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
@@ -330,6 +380,13 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
         c.end.rx.counters.tcp_messages += 1;
     }
     return n;
+}
+
+/// The socket's error, if a look took it from the kernel: it is whichever call's comes first.
+pub inline fn takeError(c: *Conn) ?i32 {
+    if (c.saved_error == 0) return null;
+    defer c.saved_error = 0;
+    return c.saved_error;
 }
 
 /// recvmsg or sendmsg; one that may block is a cancellation point, and the connection may be `gone`
@@ -585,6 +642,8 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
         return if (s.inRing()) kernelVerdict(c, flags) else kernelSend(c, b, flags);
     }
     const wanted = s.flags() & layout.attn_flag_want != 0;
+    // Moving bytes would take the socket's error away, which is this call's.
+    if (c.kernel().failed()) return kernelVerdict(c, flags);
     if (wanted or flags & send_kernel_flags != 0 or c.kernel().ending()) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
         if (s.inRing()) return kernelVerdict(c, flags);
@@ -619,6 +678,7 @@ fn keptOnTcp(c: *Conn, now: u64) bool {
 /// Bytes are left in the ring that the kernel did not take: because it is full, or because the
 /// connection has failed (an empty send tells, with SIGPIPE where it is due).
 fn kernelVerdict(c: *Conn, flags: u32) isize {
+    if (takeError(c)) |err| return err;
     const n = sys.call(.sendto, .{ c.fd, "", 0, flags | sys.MSG_DONTWAIT, 0, 0 });
     return if (n < 0) n else sys.neg(.AGAIN);
 }
@@ -726,6 +786,7 @@ fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say, at most `limit` bytes.
 fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize, gone: *bool) isize {
+    if (takeError(c)) |err| return err;
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole() and b.remaining <= limit) b.iov else b.rest(&iov, limit);
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
@@ -762,7 +823,7 @@ pub fn unread(c: *Conn) usize {
             return n + if (down == layout.Direction.open_ended) 0 else kernelUnread(c);
         },
         .ring_empty, .corrupt => return 0,
-        .kernel => return kernelUnread(c),
+        .kernel => return kernelUnread(c) + aheadInRing(c),
     }
 }
 
@@ -772,6 +833,14 @@ pub fn leftToRead(c: *Conn) i32 {
     const ended = !c.shutRead() and sys.poll(&polled, 0, null) > 0;
     const bytes = if (c.isAttached()) unread(c) else kernelUnread(c);
     return @intCast(@min(bytes + @intFromBool(ended), std.math.maxInt(i32)));
+}
+
+/// Bytes in the ring that the sender has entered behind those in the kernel.
+fn aheadInRing(c: *Conn) usize {
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    if (gate.kind() != .switching or gate.want) return 0;
+    const ahead = @atomicLoad(u64, &c.rx_direction.head, .acquire) -% gate.position;
+    return if (ahead <= constants.ring_bytes) ahead else 0;
 }
 
 /// What rings have carried of a connection. What is in a ring has been received, as the kernel sees

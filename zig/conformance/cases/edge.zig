@@ -1,0 +1,92 @@
+//! Edge-triggered epoll: what makes an edge, and what an edge tells.
+
+const libc = @import("../libc.zig");
+const wait = @import("../calls_wait.zig");
+const Carrier = @import("../case.zig").Carrier;
+const Side = @import("../side.zig").Side;
+
+/// Sends so many bytes at each step.
+fn sendAtSteps(t: *Side, comptime steps: []const []const u8) void {
+    const conn = t.connected(.{});
+    inline for (steps, 0..) |bytes, i| {
+        t.sync("step" ++ .{'0' + i});
+        _ = t.send(conn, bytes, 0);
+        t.sync("sent" ++ .{'0' + i});
+    }
+    t.sync("done");
+}
+
+fn arrive(t: *Side, conn: c_int, comptime step: u8, queued: c_int) void {
+    t.sync("step" ++ .{step});
+    t.sync("sent" ++ .{step});
+    t.untilQueued(conn, queued);
+}
+
+pub const low_water = struct {
+    pub const summary = "with SO_RCVLOWAT an edge comes when so many bytes are there, or are asked for";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.setOption(conn, .RCVLOWAT, 10);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        arrive(t, conn, '0', 3);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '1', 12);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.setOption(conn, .RCVLOWAT, 1);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.setOption(conn, .RCVLOWAT, 100);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{ "abc", "defghijkl" });
+    }
+};
+
+pub const already_read = struct {
+    pub const summary = "an arrival that has been read is an edge still: it tells OUT, or nothing";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.OUT | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '0', 3);
+        t.recvAll(conn, 3);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{"abc"});
+    }
+};
+
+pub const shut = struct {
+    pub const summary = "a shutdown of one's own is an edge of everything that is true";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.OUT | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '0', 3);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.shutdown(conn, libc.SHUT_WR);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{"abc"});
+    }
+};

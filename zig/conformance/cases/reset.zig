@@ -1,0 +1,203 @@
+//! How connections end in a reset: peers that are killed, errors that the next call gets.
+
+const libc = @import("../libc.zig");
+const Carrier = @import("../case.zig").Carrier;
+const Side = @import("../side.zig").Side;
+
+const all_events = libc.POLLIN | libc.POLLOUT | libc.POLLRDHUP;
+const SIGUSR1 = 10;
+
+/// A child has the connection alone, and is killed by the peer when it has received `count` bytes.
+fn killed(t: *Side, comptime count: usize) void {
+    const conn = t.accepted(.{});
+    if (t.fork("child")) |c| {
+        var child = c;
+        _ = child.send(conn, "last", 0);
+        if (count > 0) child.recvAll(conn, count) else child.untilQueued(conn, 6);
+        child.sync("in place");
+        child.tell("pid", @intCast(libc.getpid()));
+        while (true) child.pause();
+    }
+    _ = t.close(conn);
+    t.waitChild(t.child_pid);
+    t.sync("killed");
+}
+
+fn kills(t: *Side, conn: c_int) void {
+    _ = t.send(conn, "unread", 0);
+    t.sync("in place");
+    t.untilQueued(conn, 4);
+    _ = libc.kill(@intCast(t.hear("pid")), libc.SIGKILL);
+    t.sync("killed");
+}
+
+pub const killed_with_unread = struct {
+    pub const summary = "the peer is killed with bytes unread: poll says ERR, recv what came, then the error";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        killed(t, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        kills(t, conn);
+        t.untilEvents(conn, libc.POLLHUP | libc.POLLRDHUP);
+        t.pollNow(conn, all_events);
+        _ = t.recv(conn, 16, 0);
+        _ = t.recv(conn, 16, 0);
+        _ = t.recv(conn, 16, 0);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+    }
+};
+
+pub const killed_with_nothing_unread = struct {
+    pub const summary = "the peer is killed having read everything: that is an end, not a reset";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        killed(t, 6);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        kills(t, conn);
+        t.untilEvents(conn, libc.POLLRDHUP);
+        t.pollNow(conn, all_events);
+        _ = t.recv(conn, 16, 0);
+        _ = t.recv(conn, 16, 0);
+    }
+};
+
+pub const half_closed_with_unread = struct {
+    pub const summary = "a peer that has bytes unread shuts down and lives: that is an end, not a reset";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.untilQueued(conn, 6);
+        _ = t.shutdown(conn, libc.SHUT_WR);
+        t.sync("looked");
+        t.recvAll(conn, 6);
+        t.recvAll(conn, 4);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        _ = t.send(conn, "unread", 0);
+        _ = t.recv(conn, 16, 0);
+        t.pollNow(conn, all_events);
+        t.sync("looked");
+        _ = t.send(conn, "more", 0);
+    }
+};
+
+/// The peer sends "last" and resets.
+fn sendsAndResets(t: *Side) void {
+    const conn = t.accepted(.{});
+    _ = t.send(conn, "last", 0);
+    t.sync("received");
+    _ = t.setLinger(conn, 1, 0);
+    _ = t.close(conn);
+    t.sync("reset");
+}
+
+pub const error_waits_for_next_call = struct {
+    pub const summary = "MSG_WAITALL returns what came before a reset; the next call, a send, gets the error";
+    pub const carrier: Carrier = .ring;
+    pub const server = sendsAndResets;
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.untilQueued(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recv(conn, 16, libc.MSG_WAITALL);
+        t.pollNow(conn, all_events);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+        t.pollNow(conn, all_events);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+    }
+};
+
+pub const shutdown_after_reset = struct {
+    pub const summary = "shutdown after a reset is refused, and recv still gets the error";
+    pub const carrier: Carrier = .ring;
+    pub const server = sendsAndResets;
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.recvAll(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.shutdown(conn, libc.SHUT_RDWR);
+        _ = t.recv(conn, 16, 0);
+        _ = t.recv(conn, 16, 0);
+    }
+};
+
+pub const send_to_shut_peer = struct {
+    pub const summary = "bytes for a peer that has shut down both ways are answered with a reset";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        _ = t.shutdown(conn, libc.SHUT_RDWR);
+        t.sync("shut");
+        t.sync("sent");
+        t.untilEvents(conn, libc.POLLERR);
+        _ = t.recv(conn, 16, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.sync("shut");
+        t.untilEvents(conn, libc.POLLRDHUP);
+        _ = t.send(conn, "one", libc.MSG_NOSIGNAL);
+        t.untilEvents(conn, libc.POLLERR);
+        _ = t.send(conn, "two", libc.MSG_NOSIGNAL);
+        t.sync("sent");
+    }
+};
+
+var handler_conn: c_int = -1;
+
+fn sendMany(_: c_int) callconv(.c) void {
+    const errno = libc.errno();
+    for (0..50) |_| {
+        _ = libc.send(handler_conn, "h", 1, libc.MSG_NOSIGNAL);
+        _ = libc.nanosleep(&.{ .sec = 0, .nsec = 2_000_000 }, null);
+    }
+    libc.setErrno(errno);
+}
+
+pub const handler_sends_meanwhile = struct {
+    pub const summary = "a handler that sends while its thread sleeps in the connection's first recv";
+    pub const carrier: Carrier = .either;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{ .warm = false });
+        t.recvAll(conn, 50);
+        for (0..8) |_| _ = libc.send(conn, "s", 1, libc.MSG_NOSIGNAL);
+        t.sync("answered");
+    }
+
+    pub fn client(t: *Side) void {
+        handler_conn = t.connected(.{ .warm = false });
+        const action: libc.sigaction_t = .{ .handler = &sendMany, .flags = libc.SA_RESTART };
+        _ = libc.sigaction(SIGUSR1, &action, null);
+        const self = libc.getpid();
+        if (t.fork("signaller")) |c| {
+            var child = c;
+            _ = libc.nanosleep(&.{ .sec = 0, .nsec = 50_000_000 }, null);
+            _ = libc.close(handler_conn);
+            _ = libc.kill(self, SIGUSR1);
+            child.exitChild(0);
+        }
+        t.recvAll(handler_conn, 8);
+        t.sync("answered");
+        t.waitChild(t.child_pid);
+    }
+};
