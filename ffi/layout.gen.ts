@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 14863607160753099658n;
+export const layoutHash = 13433127245112340078n;
 
 export const structs = {
   Endpoint: {
@@ -144,7 +144,7 @@ export const structs = {
       holds: { offset: 400, type: "u64" },
       held_since_ns: { offset: 408, type: "u64" },
       modes_changed: { offset: 416, type: "u32" },
-      unused: { offset: 420, type: "u32" },
+      saved_error: { offset: 420, type: "i32" },
     },
   },
   Header: {

@@ -439,7 +439,9 @@ pub const End = extern struct {
     held_since_ns: u64,
     /// Counts changes of the descriptor's modes (O_NONBLOCK, timeouts), which forked siblings share.
     modes_changed: u32,
-    unused: u32,
+    /// The socket's error (negative errno), taken by a look of whichever process, to be reported
+    /// after the ring's bytes. 0: none.
+    saved_error: i32,
     pad: [11]u64,
 };
 

@@ -254,6 +254,7 @@ pub const half_closed_edge = struct {
         wait.epollWait(t, ep, 8, long);
         wait.epollWait(t, ep, 8, 20);
         t.sync("end");
+        t.sync("ended"); // a FIN wakes twice
         wait.epollWait(t, ep, 8, long);
         wait.epollWait(t, ep, 8, 20);
         t.recvToEnd(conn, 10);
@@ -268,6 +269,7 @@ pub const half_closed_edge = struct {
         t.sync("sent a");
         t.sync("end");
         _ = t.shutdown(conn, libc.SHUT_WR);
+        t.sync("ended");
         t.sync("done");
     }
 };

@@ -393,7 +393,7 @@ pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: ?*anyopaque, len:
     }
     if (result == 0 and level == sys.SOL_SOCKET and name == sys.SO_ERROR and len.?.* == 4) {
         const told: *align(1) c_int = @ptrCast(value.?);
-        if (told.* == 0) if (stream.takeError(c)) |err| {
+        if (told.* == 0) if (c.takeError()) |err| {
             told.* = -err;
         };
     }

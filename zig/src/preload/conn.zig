@@ -76,8 +76,6 @@ pub const Conn = struct {
     receive_low_water: u32,
     /// recvmsg tells how much is left (TCP_INQ).
     tells_left: bool,
-    /// The socket's error (negative errno), taken by a look, to be reported after the ring's bytes.
-    saved_error: i32,
     registration_count: u32,
     /// Held on TCP: clock of the next look whether it still has to be, and how long after the last.
     hold_look_at: u64,
@@ -136,6 +134,22 @@ pub const Conn = struct {
 
     pub inline fn shutRead(c: *const Conn) bool {
         return c.end.rx.flags & flag_shut != 0;
+    }
+
+    /// A look has taken the socket's error away: the next call to whom it would be told has it.
+    pub fn keepError(c: *Conn, err: isize) void {
+        @atomicStore(i32, &c.end.saved_error, @intCast(err), .release);
+    }
+
+    pub inline fn hasError(c: *const Conn) bool {
+        return @atomicLoad(i32, &c.end.saved_error, .acquire) != 0;
+    }
+
+    /// The kept error, for one caller among the processes that hold the connection.
+    pub inline fn takeError(c: *Conn) ?i32 {
+        if (!c.hasError()) return null;
+        const err = @atomicRmw(i32, &c.end.saved_error, .Xchg, 0, .acq_rel);
+        return if (err == 0) null else err;
     }
 
     pub inline fn sender(c: *Conn) Sender {

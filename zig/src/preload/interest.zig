@@ -225,7 +225,7 @@ fn translated(e: *const Epoll, event: sys.EpollEvent) u32 {
         const hidden = r.events & ~r.kernel_events & out_events;
         if (going | hidden == 0) continue;
         if (event.events & going == 0 and !end) continue;
-        const taken: u32 = if (r.conn.saved_error != 0) sys.EPOLLERR else 0;
+        const taken: u32 = if (r.conn.hasError()) sys.EPOLLERR else 0;
         return (event.events & ~going) | hidden | taken;
     }
     return event.events;

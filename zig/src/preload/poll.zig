@@ -215,7 +215,7 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
             if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
             const ending = from.revents & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
             if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
-            if (c.saved_error != 0) p.revents |= sys.POLLERR;
+            if (c.hasError()) p.revents |= sys.POLLERR;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;

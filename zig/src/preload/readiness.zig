@@ -499,7 +499,8 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     }
     r.idle_looks = 0;
     noteReported(r);
-    events[n] = .{ .events = if (r.conn.kernel_speaks) found | endOf(r) else found, .data = r.data };
+    const speaks = r.conn.kernel_speaks or r.conn.shutRead();
+    events[n] = .{ .events = if (speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
 }
@@ -516,7 +517,7 @@ fn noteReported(r: *Registration) void {
 fn endOf(r: *const Registration) u32 {
     const asked = r.events & (in_events | sys.EPOLLRDHUP);
     var p = [_]sys.PollFd{.{ .fd = r.conn.fd, .events = @bitCast(@as(u16, @truncate(asked))) }};
-    const taken: u32 = if (r.conn.saved_error != 0) sys.EPOLLERR else 0;
+    const taken: u32 = if (r.conn.hasError()) sys.EPOLLERR else 0;
     if (sys.poll(&p, 0, null) <= 0) return taken;
     return taken | @as(u16, @bitCast(p[0].revents)) & (asked | sys.EPOLLHUP | sys.EPOLLERR);
 }

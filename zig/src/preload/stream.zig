@@ -141,7 +141,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (n != sys.neg(.AGAIN)) {
             if (done == 0) return n;
             // Asking the kernel took its error away: it is the next call's.
-            if (n != sys.neg(.INTR)) c.saved_error = @intCast(n);
+            if (n != sys.neg(.INTR)) c.keepError(n);
             return @intCast(done);
         }
         if (b.isRefused()) return if (done > 0) @intCast(done) else sys.neg(.FAULT);
@@ -321,14 +321,14 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                     continue;
                 }
                 // A look takes the socket's error away: keep it for when the ring is drained.
-                if (n < 0) c.saved_error = @intCast(n);
+                if (n < 0) c.keepError(n);
                 if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
             },
             .kernel => {
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
                 if (r.ended(c.kernel())) return n;
-                if (n < 0) c.saved_error = @intCast(n);
+                if (n < 0) c.keepError(n);
             },
         }
     }
@@ -366,7 +366,7 @@ fn kernelReceive(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say.
 fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
-    if (flags & sys.MSG_ERRQUEUE == 0) if (takeError(c)) |err| return err;
+    if (flags & sys.MSG_ERRQUEUE == 0) if (c.takeError()) |err| return err;
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole()) b.iov else b.rest(&iov, std.math.maxInt(isize));
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
@@ -380,13 +380,6 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
         c.end.rx.counters.tcp_messages += 1;
     }
     return n;
-}
-
-/// The socket's error, if a look took it from the kernel: it is whichever call's comes first.
-pub inline fn takeError(c: *Conn) ?i32 {
-    if (c.saved_error == 0) return null;
-    defer c.saved_error = 0;
-    return c.saved_error;
 }
 
 /// recvmsg or sendmsg; one that may block is a cancellation point, and the connection may be `gone`
@@ -678,7 +671,7 @@ fn keptOnTcp(c: *Conn, now: u64) bool {
 /// Bytes are left in the ring that the kernel did not take: because it is full, or because the
 /// connection has failed (an empty send tells, with SIGPIPE where it is due).
 fn kernelVerdict(c: *Conn, flags: u32) isize {
-    if (takeError(c)) |err| return err;
+    if (c.takeError()) |err| return err;
     const n = sys.call(.sendto, .{ c.fd, "", 0, flags | sys.MSG_DONTWAIT, 0, 0 });
     return if (n < 0) n else sys.neg(.AGAIN);
 }
@@ -786,7 +779,7 @@ fn kernelSend(c: *Conn, b: *Buffers, flags: u32) isize {
 
 /// As the descriptor's and the call's flags say, at most `limit` bytes.
 fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize, gone: *bool) isize {
-    if (takeError(c)) |err| return err;
+    if (c.takeError()) |err| return err;
     var iov: [kernel_pieces]Iovec = undefined;
     const part = if (b.isWhole() and b.remaining <= limit) b.iov else b.rest(&iov, limit);
     var msg: sys.Msghdr = .{ .iov = @constCast(part.ptr), .iovlen = part.len };
@@ -862,7 +855,7 @@ pub fn ringCarried(c: *Conn) Carried {
         if (r.inRing()) {
             const unread_bytes = @min(r.ringBytes(), constants.ring_bytes);
             carried.received +%= c.end.rx.position -% c.end.rx.entered +% unread_bytes;
-        }
+        } else carried.received +%= aheadInRing(c);
     }
     return carried;
 }
