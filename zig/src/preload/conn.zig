@@ -220,8 +220,19 @@ pub const Conn = struct {
     }
 
     inline fn readsCurrentModes(c: *Conn) *const Conn {
-        if (!c.modes_known or c.shared and c.modes_seen != @atomicLoad(u32, &c.end.modes_changed, .acquire)) readModes(c);
+        if (!c.modes_known or c.modesAreOld()) readModes(c);
         return c;
+    }
+
+    /// SO_RCVLOWAT; 0 as long as it is unknown.
+    pub inline fn lowWater(c: *Conn) u32 {
+        if (c.modesAreOld()) readModes(c);
+        return c.receive_low_water;
+    }
+
+    /// Another process that holds the connection has changed them.
+    inline fn modesAreOld(c: *const Conn) bool {
+        return c.shared and c.modes_seen != @atomicLoad(u32, &c.end.modes_changed, .acquire);
     }
 
     pub inline fn tellsLeft(c: *Conn) bool {

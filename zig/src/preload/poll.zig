@@ -162,7 +162,7 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
 fn readable(c: *Conn) bool {
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         const head = @atomicLoad(u64, &c.rx_direction.head, .acquire);
-        return head -% c.end.rx.position >= @max(1, c.receive_low_water);
+        return head -% c.end.rx.position >= @max(1, c.lowWater());
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (gate.kind() != .switching or gate.want) return false;

@@ -345,6 +345,7 @@ fn levelsOf(r: *Registration) u32 {
         r.seen_head = readableHead(r);
         if (isEnough(r, r.seen_head)) levels |= in_events;
     } else ask |= sys.POLLIN;
+    if (c.shutRead()) levels |= in_events | sys.EPOLLRDHUP; // the end, whatever still comes
     if (sendsByRing(c)) {
         r.out_reported = writableRing(c);
         if (r.out_reported) levels |= out_events;
@@ -363,7 +364,7 @@ fn readyIn(r: *const Registration, head: u64) bool {
 
 /// SO_RCVLOWAT bytes, or one.
 fn isEnough(r: *const Registration, head: u64) bool {
-    return head -% r.conn.end.rx.position >= @max(1, r.conn.receive_low_water);
+    return head -% r.conn.end.rx.position >= @max(1, r.conn.lowWater());
 }
 
 /// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
@@ -711,7 +712,7 @@ fn hasEvents(r: *Registration) bool {
     if (!readsByRing(c) and !entersHere(c)) return false;
     const waiting = readableHead(r) -% c.end.rx.position;
     if (r.events & sys.EPOLLET != 0) return waiting != 0 and readableHead(r) != r.seen_head;
-    return waiting >= @max(1, c.receive_low_water);
+    return waiting >= @max(1, c.lowWater());
 }
 
 /// Arms the hot set. What stays in it has events already (the next scan reports them) or could not

@@ -125,7 +125,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
                 done += @intCast(n);
                 // SO_RCVLOWAT: fewer only if the call does not wait (0 while the option is unknown).
                 if (b.remaining == 0) return @intCast(done);
-                if (done >= c.receive_low_water and !continuesElsewhere(c)) return @intCast(done);
+                if (done >= c.lowWater() and !continuesElsewhere(c)) return @intCast(done);
             } else if (flags & sys.MSG_PEEK != 0) {
                 const seen: usize = @as(usize, @intCast(n)) + peekBeyond(c, b, @intCast(n), flags);
                 if (seen > n) return @intCast(seen);
@@ -148,7 +148,7 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         if (flags & sys.MSG_DONTWAIT != 0 or c.isNonblocking()) {
             return if (done > 0) @intCast(done) else n;
         }
-        const enough = done > 0 and done >= c.receive_low_water;
+        const enough = done > 0 and done >= c.lowWater();
         if (enough and flags & sys.MSG_WAITALL == 0) return @intCast(done);
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, done, b.remaining);
         attempt.kernel_look = false;
@@ -230,8 +230,8 @@ inline fn carrierChanges(c: *Conn, peeked: u64) bool {
 }
 
 /// Bytes that a receiving call with `done` bytes so far still waits for.
-fn lowWater(c: *const Conn, done: usize, remaining: usize) u64 {
-    return @max(1, @min(c.receive_low_water -| done, remaining));
+fn lowWater(c: *Conn, done: usize, remaining: usize) u64 {
+    return @max(1, @min(c.lowWater() -| done, remaining));
 }
 
 /// What one call learned from waiting.
