@@ -164,12 +164,15 @@ pub const guard_slow_ns = 300_000;
 
 /// Exchanges that a trial looks at first, and in each of its blocks after that; blocks in which TCP
 /// has to be faster for a verdict, before there are so many in which it was not; how much one
-/// exchange can count for; the longest time that a block may take.
-pub const guard_exchanges_first = 64;
+/// exchange can count for; the longest time that a block may take. (The first is long, so that what
+/// goes by TCP for a trial's sake is less than a hundredth.)
+pub const guard_exchanges_first = 4096;
+pub const guard_exchanges_recheck = 64;
 pub const guard_exchanges = 12;
 pub const guard_wins = 5;
 pub const guard_losses = 2;
 pub const guard_exchange_ns_max = 2_500_000;
+pub const guard_block_first_ns_max = 60_000 * 1_000_000;
 pub const guard_block_ns_max = 5_000 * 1_000_000;
 
 /// Between two trials: twice as long after each, within these.

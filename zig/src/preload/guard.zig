@@ -6,8 +6,8 @@
 //! send until the next bytes from the peer (an exchange). Where exchanges take long by ring, it
 //! carries some by TCP, some by ring, and so on:
 //!
-//!   resting ──▶ ring, 64 ──fast──▶ resting, twice as long
-//!                   │ most slow
+//!   resting ──▶ ring, 4096 ──fast──▶ resting, twice as long
+//!                   │ most slow       (64 when TCP was better last time)
 //!                   ▼
 //!               TCP, 12 ──not twice as fast, the 2nd time──▶ resting, twice as long
 //!                   │
@@ -18,7 +18,7 @@
 //! Blocks follow each other within milliseconds, so both carriers meet the same machine, and no
 //! exchange counts for more than 2.5 ms, so that one during which a cpu was taken away decides
 //! nothing. Every end of a trial doubles the time until the next one, up to ten minutes, so that
-//! nothing flaps: a trial takes 84 exchanges by TCP at most, and most end after 28. The bar is high
+//! nothing flaps: a trial takes 84 exchanges by TCP at most, and most end after 28 in 4096. The bar is high
 //! because exchanges wait for others, too (fifty clients of one server), and crowded cpus are noisy.
 //!
 //! Each end judges its own sending only: who reads slowly is told by TCP then, whatever carries the
@@ -45,6 +45,8 @@ pub const Guard = struct {
     /// Blocks of this trial in which TCP was better, and was not.
     wins: u8 = 0,
     losses: u8 = 0,
+    /// This trial asks whether TCP is still better, and is short.
+    is_recheck: bool = false,
     /// Exchanges of this block so far; those before 0 are for the change to settle.
     exchanges: i32 = 0,
     /// Clock of the first send since the peer's last bytes; 0: none.
@@ -99,16 +101,22 @@ pub const Guard = struct {
             },
             .ring_block => {
                 const is_first = guard.wins + guard.losses == 0;
-                const wanted: u32 = if (is_first) constants.guard_exchanges_first else constants.guard_exchanges;
+                const wanted: u32 = if (!is_first)
+                    constants.guard_exchanges
+                else if (guard.is_recheck) constants.guard_exchanges_recheck else constants.guard_exchanges_first;
                 if (guard.mean(wanted)) |ticks| {
                     guard.ring_mean = ticks;
                     if (!is_first or guard.isMostlySlow()) guard.begin(.tcp_block, now) else guard.rest(now);
-                } else if (guard.isStale(now)) guard.rest(now);
+                } else {
+                    const limit_ns: u64 = if (is_first) constants.guard_block_first_ns_max else constants.guard_block_ns_max;
+                    if (guard.isOlder(limit_ns, now)) guard.rest(now);
+                }
             },
             .tcp_block => if (guard.mean(constants.guard_exchanges)) |ticks| {
                 guard.judge(ticks, now);
-            } else if (guard.isStale(now)) guard.rest(now),
+            } else if (guard.isOlder(constants.guard_block_ns_max, now)) guard.rest(now),
             .tcp_kept => if (now >= guard.next_at) {
+                guard.is_recheck = true;
                 guard.begin(.ring_block, now);
             },
         }
@@ -143,6 +151,7 @@ pub const Guard = struct {
         guard.next_at = now + clock.fromNs(guard.interval_ns);
         guard.wins = 0;
         guard.losses = 0;
+        guard.is_recheck = false;
         guard.phase = .resting;
     }
 
@@ -160,8 +169,8 @@ pub const Guard = struct {
     }
 
     /// Traffic is too thin to compare anything.
-    fn isStale(guard: *const Guard, now: u64) bool {
-        return now -% guard.block_began > clock.fromNs(constants.guard_block_ns_max);
+    fn isOlder(guard: *const Guard, ns: u64, now: u64) bool {
+        return now -% guard.block_began > clock.fromNs(ns);
     }
 };
 
@@ -233,6 +242,6 @@ test "what was slow for a while comes back to the ring" {
 
 test "too little traffic decides nothing" {
     var sim: Simulation = .{};
-    sim.run(constants.guard_block_ns_max / 1000, 60, 2000);
+    sim.run(constants.guard_block_first_ns_max / 1000, 60, 20_000);
     try std.testing.expectEqual(0, sim.tcp_exchanges);
 }
