@@ -111,6 +111,9 @@ fn clientStep(c: *Conn) void {
         const guard = arena_module.mutex.lock();
         if (!guard.ok()) return;
         defer guard.unlock();
+        // Another thread may have offered while this one came here: a second offer would bind the
+        // connection to a slot that the server never looks at.
+        if (c.stateOf() != .undecided) return;
         var at = arena_module.first;
         while (at) |a| : (at = a.next) {
             // Group numbers mean something only to the monitor that gave them.
