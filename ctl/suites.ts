@@ -28,6 +28,8 @@ interface Suite {
   /** `full`: also what takes too long for every day. `values`: options that have some. */
   command(full: boolean, values: ReadonlyMap<string, string>): string[];
   folder?: string;
+  /** Only when it is named, or with `--full`: why stands in docs/TESTING.md. */
+  byName?: boolean;
   counts(outcome: Outcome): Counts;
 }
 
@@ -82,6 +84,7 @@ const suites: readonly Suite[] = [
     name: "random",
     summary: "random programs of socket calls over kernel TCP and over rings, compared",
     command: (full, values) => deno(...randomWords(full, values)),
+    byName: true,
     counts: countsOfInterleave,
   },
   {
@@ -114,7 +117,7 @@ function denoTest(file: string, full: boolean): string[] {
 export async function run(call: Call): Promise<number> {
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
-  for (const suite of chosenSuites(call.operands)) {
+  for (const suite of chosenSuites(call.operands, call.flags.has("full"))) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
     const start = performance.now();
     const counts = await runSuite(suite, call);
@@ -128,14 +131,15 @@ export async function run(call: Call): Promise<number> {
   return sum.failed === 0 ? exitCode.ok : exitCode.failed;
 }
 
-function chosenSuites(names: readonly string[]): readonly Suite[] {
+function chosenSuites(names: readonly string[], full: boolean): readonly Suite[] {
   const known = suites.map(({ name }) => name);
   const wrong = names.find((name) => !known.includes(name));
   if (wrong !== undefined) {
     const hint = didYouMean(wrong, known) || `; there are ${known.join(", ")}`;
     throw wrongUse(testSpec(), `no suite '${wrong}'${hint}`);
   }
-  return names.length === 0 ? suites : suites.filter(({ name }) => names.includes(name));
+  if (names.length === 0) return suites.filter(({ byName }) => full || !byName);
+  return suites.filter(({ name }) => names.includes(name));
 }
 
 function testSpec(): CommandSpec {
