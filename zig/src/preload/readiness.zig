@@ -234,7 +234,7 @@ fn retire(r: *Registration) void {
 }
 
 /// A look is over, and `r` is not on the list: armed, and looked at again after that. What still
-/// wants a look (a switch of carriers ahead, fewer bytes than SO_RCVLOWAT) gets it at the next scan.
+/// wants a look (a switch of carriers ahead) gets it at the next scan.
 fn rest(r: *Registration) void {
     if (!arm(r)) {
         disarm(r);
@@ -710,9 +710,9 @@ fn hasEvents(r: *Registration) bool {
     const out = r.events & out_events != 0 and !r.out_reported;
     if (out and sendsByRing(c) and writableRing(c)) return true;
     if (!readsByRing(c) and !entersHere(c)) return false;
-    const waiting = readableHead(r) -% c.end.rx.position;
-    if (r.events & sys.EPOLLET != 0) return waiting != 0 and readableHead(r) != r.seen_head;
-    return waiting >= @max(1, c.lowWater());
+    const head = readableHead(r);
+    if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and head != r.seen_head;
+    return isEnough(r, head);
 }
 
 /// Arms the hot set. What stays in it has events already (the next scan reports them) or could not
