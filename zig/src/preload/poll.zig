@@ -242,6 +242,7 @@ fn spinFor(call: Call, copy: []PollFd) isize {
                 c.spin.hit();
                 return 1;
             }
+            c.prefetchNext();
         }
         if (call.polled.len > 1 and watch.last -% last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns)) {
             const found = lookKernel(call, copy);

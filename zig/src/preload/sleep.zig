@@ -79,6 +79,7 @@ inline fn spinReadable(c: *Conn, need: u64) bool {
                 c.spin.hit();
                 return true;
             }
+            c.prefetchNext();
         }
         if (!watch.step()) break;
         // A signal may wait for some hundred nanoseconds; data in an answer's usual time may not.
