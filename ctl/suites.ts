@@ -5,6 +5,7 @@
  * ', N skipped' when there were some), which .ci/run relies on.
  */
 
+import { buildChecks } from "./build.ts";
 import { type Call, type CommandSpec, wrongUse } from "./cli.ts";
 import { commands } from "./commands.ts";
 import { exitCode } from "./errors.ts";
@@ -30,6 +31,8 @@ interface Suite {
   folder?: string;
   /** Only when it is named, or with `--full`: why stands in docs/TESTING.md. */
   byName?: boolean;
+  /** It runs a program that is built for tests only. */
+  needsChecks?: boolean;
   counts(outcome: Outcome): Counts;
 }
 
@@ -47,6 +50,7 @@ const suites: readonly Suite[] = [
     name: "interleave",
     summary: "every interleaving of ring, switch-over and wake-up",
     command: () => [interleaveProgram],
+    needsChecks: true,
     counts: countsOfInterleave,
   },
   {
@@ -72,18 +76,21 @@ const suites: readonly Suite[] = [
     name: "integration",
     summary: "real programs, faults, all combinations of preloaded and plain",
     command: () => deno("test", "-A", "--no-check", "tests"),
+    needsChecks: true,
     counts: countsOfDeno,
   },
   {
     name: "conformance",
     summary: "the same calls over kernel TCP and over rings: what they return, compared",
     command: () => deno("run", "-A", "--no-check", "tests/conformance/main.ts"),
+    needsChecks: true,
     counts: countsOfInterleave,
   },
   {
     name: "random",
     summary: "random programs of socket calls over kernel TCP and over rings, compared",
     command: (full, values) => deno(...randomWords(full, values)),
+    needsChecks: true,
     byName: true,
     counts: countsOfInterleave,
   },
@@ -117,7 +124,12 @@ function denoTest(file: string, full: boolean): string[] {
 export async function run(call: Call): Promise<number> {
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
-  for (const suite of chosenSuites(call.operands, call.flags.has("full"))) {
+  const chosen = chosenSuites(call.operands, call.flags.has("full"));
+  if (chosen.some(({ needsChecks }) => needsChecks)) {
+    console.log("building the programs that only tests run (a minute the first time)");
+    await buildChecks();
+  }
+  for (const suite of chosen) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
     const start = performance.now();
     const counts = await runSuite(suite, call);

@@ -5,11 +5,14 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { buildChecks } from "../ctl/build.ts";
 import { both, labTest } from "./harness.ts";
 import { program } from "./conformance/cases.ts";
 import { runPair } from "./conformance/pair.ts";
 
 const ticks = 1500;
+
+Deno.test.beforeAll(buildChecks);
 
 for (const path of ["signal/handler_sends", "signal/handler_receives"]) {
   labTest(`${path} interrupts the library itself`, {}, async (lab) => {

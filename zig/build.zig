@@ -1,8 +1,10 @@
-//! Builds everything native: libsd.so (the preload library), libsdffi.so (C ABI for Deno), the
-//! plain libc programs that measure (sdbench) and compare (sdconform), and the tests. `zig build`
-//! installs into zig-out/ what this machine runs; `zig build all` also what others run, into
-//! zig-out/TARGET/ (`ports`, below). `zig build test` runs the unit tests and the interleaving test;
-//! `zig build layout` prints the TypeScript layout tables, `zig build api` docs/API.md.
+//! Builds everything native. `zig build` installs into zig-out/ what users of this machine need:
+//! libsd.so (the preload library), libsdffi.so (C ABI for Deno) and the plain libc program that
+//! measures (sdbench). `zig build checks` installs what only tests need, and what takes longer to
+//! compile than all of that: the program that compares (sdconform) and the interleaving test.
+//! `zig build all` makes what other machines run, into zig-out/TARGET/ (`ports`, below). `zig build
+//! test` runs the unit tests; `zig build layout` prints the TypeScript layout tables, `zig build api`
+//! docs/API.md.
 
 const std = @import("std");
 const Target = std.Build.ResolvedTarget;
@@ -31,8 +33,7 @@ pub fn build(b: *std.Build) void {
     b.installArtifact(addPreload(b, library_target, optimize));
     b.installArtifact(addFfi(b, library_target, optimize));
     b.installArtifact(addBench(b, target, optimize));
-    // It compares what this very machine's libc does, the newest calls too.
-    b.installArtifact(addConformance(b, b.graph.host));
+    addChecks(b, target);
     addPorts(b, optimize);
     addLayout(b);
     addApi(b);
@@ -48,6 +49,15 @@ fn query(arch: std.Target.Cpu.Arch, abi: std.Target.Abi) std.Target.Query {
         .abi = if (abi.isMusl()) .musl else .gnu,
         .glibc_version = if (abi.isMusl()) null else glibc,
     };
+}
+
+fn addChecks(b: *std.Build, target: Target) void {
+    const checks = b.step("checks", "build the programs that only tests run");
+    // It compares what this very machine's libc does, the newest calls too.
+    const conformance = addConformance(b, b.graph.host);
+    for ([_]*std.Build.Step.Compile{ conformance, addInterleave(b, target) }) |program| {
+        checks.dependOn(&b.addInstallArtifact(program, .{}).step);
+    }
 }
 
 fn addPorts(b: *std.Build, optimize: Optimize) void {
@@ -100,6 +110,11 @@ fn addBench(b: *std.Build, target: Target, optimize: Optimize) *std.Build.Step.C
 /// A mistake in a case must be found, not compared: hence its own mode.
 fn addConformance(b: *std.Build, target: Target) *std.Build.Step.Compile {
     return addProgram(b, "sdconform", "conformance/main.zig", target, .safe);
+}
+
+/// Overflows and bad indices in the code under test are findings: hence its own mode.
+fn addInterleave(b: *std.Build, target: Target) *std.Build.Step.Compile {
+    return addProgram(b, "interleave", "src/interleave.zig", target, .safe);
 }
 
 fn addProgram(b: *std.Build, name: []const u8, root: []const u8, target: Target, optimize: Optimize) *std.Build.Step.Compile {
@@ -178,18 +193,4 @@ fn addTests(b: *std.Build, target: Target, optimize: Optimize) void {
         run.has_side_effects = true;
         unit_step.dependOn(&run.step);
     }
-
-    const sim = b.addExecutable(.{
-        .name = "interleave",
-        .root_module = b.createModule(.{
-            .root_source_file = b.path("src/interleave.zig"),
-            .target = target,
-            // Overflows and bad indices in the code under test are findings.
-            .optimize = .safe,
-            .link_libc = true,
-        }),
-        .use_llvm = true,
-        .use_lld = true,
-    });
-    b.installArtifact(sim);
 }

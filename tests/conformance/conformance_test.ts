@@ -1,12 +1,15 @@
 /** The machinery of the conformance suite: it finds what is wrong, and says where. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { buildChecks } from "../../ctl/build.ts";
 import { both, combinations, type Lab, labTest } from "../harness.ts";
 import { type Case, listCases, program } from "./cases.ts";
 import { page, withGeneratedPart } from "./document.ts";
 import { runPair, type Sighting } from "./pair.ts";
 import { runSuite } from "./suite.ts";
 import { complaintsOf, differences } from "./verdict.ts";
+
+Deno.test.beforeAll(buildChecks);
 
 const [neither] = combinations;
 const ringCase: Case = {

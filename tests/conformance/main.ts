@@ -6,6 +6,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { buildChecks } from "../../ctl/build.ts";
 import { type Combination, combinations, Lab, root } from "../harness.ts";
 import { type Case, listCases, pathOf } from "./cases.ts";
 import { page, withGeneratedPart } from "./document.ts";
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (options.ltp !== undefined) return await ltp(String(options.ltp), options._.map(String));
+  await buildChecks();
   const combination = options.combination as string | undefined;
   const patterns = options._.map(String);
   const cases = chosenCases(patterns);

@@ -6,6 +6,7 @@
  * the last line, 'N passed, N failed' (runs).
  */
 
+import { buildChecks } from "../../ctl/build.ts";
 import { parseArgs } from "@std/cli/parse-args";
 import { combinations, Lab } from "../harness.ts";
 import { program } from "./cases.ts";
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
   const options = optionsOf(Deno.args);
   const combination = combinations.find(({ name }) => name.startsWith(options.combination));
   if (combination === undefined) throw new Error(`no combination '${options.combination}'`);
+  await buildChecks();
   const kinds = kindNames();
   const sum: RunResult = { steps: 0, byKind: [], calls: { ring: 0, tcp: 0 }, differing: [] };
   const found: Difference[] = [];
