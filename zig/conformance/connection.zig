@@ -19,6 +19,8 @@ pub const Setup = struct {
     family: Family = .v4,
     warm: bool = true,
     backlog: c_int = 16,
+    /// Of the listener; 0: any that is free.
+    port: u16 = 0,
     /// Called with the socket before listen or connect.
     prepare: ?*const fn (*Side, c_int) void = null,
     label: []const u8 = "conn",
@@ -32,7 +34,7 @@ const ring_wait_s = 8;
 pub fn listening(t: *Side, setup: Setup) c_int {
     const fd = open(t, setup);
     t.label(fd, "listener");
-    var address = Address.loopback(setup.family, 0);
+    var address = Address.loopback(setup.family, setup.port);
     if (libc.bind(fd, &address.storage, address.length) != 0 or libc.listen(fd, setup.backlog) != 0) {
         t.fail("bind or listen: {f}", .{text.errno(libc.errno())});
     }
