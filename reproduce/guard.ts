@@ -6,21 +6,15 @@
  */
 
 import { freePort, Lab, root, waitForPort } from "../tests/harness.ts";
+import { type Condition, kernelTcp, markdownTable, rangeText } from "./bench/conditions.ts";
 import { machine, revision } from "./bench/machine.ts";
-import { median } from "./bench/statistics.ts";
 
 const runs = 5;
 const exchanges = 20_000;
 const page = `${root}/docs/performance/guard.md`;
 
-interface Condition {
-  name: string;
-  preload: boolean;
-  env: Record<string, string>;
-}
-
 const conditions: readonly Condition[] = [
-  { name: "kernel TCP", preload: false, env: {} },
+  kernelTcp,
   { name: "ring, guard off", preload: true, env: { SOCKSDIRECT_GUARD: "0" } },
   { name: "ring, guard on", preload: true, env: {} },
 ];
@@ -65,11 +59,12 @@ async function measure(condition: Condition): Promise<Outcome> {
 
 async function report(): Promise<string> {
   const { cpu, cpus, kernel } = machine();
+  const header = ["", "first tenth", "second", "fifth", "last", "verdicts", "moves to TCP"];
   const rows = conditions.map((condition) => {
     const mine = outcomes.filter((outcome) => outcome.condition === condition);
     const tenths = [0, 1, 4, 9].map((tenth) => range(mine.map(({ medians }) => medians[tenth])));
     const counts = [mine.map(({ verdicts }) => verdicts), mine.map(({ movesToTcp }) => movesToTcp)];
-    return `| ${[condition.name, ...tenths, ...counts.map(range)].join(" | ")} |`;
+    return [condition.name, ...tenths, ...counts.map(range)];
   });
   return [
     "<!-- Made by `deno task guard`; do not edit. -->",
@@ -79,15 +74,11 @@ async function report(): Promise<string> {
     `tenth; medians (least-most) of ${runs} runs, in turn. ${cpu}, ${cpus} cpus, Linux ${kernel}, revision`,
     `${await revision()}.`,
     "",
-    "|  | first tenth | second | fifth | last | verdicts | moves to TCP |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-    ...rows,
+    ...markdownTable(header, rows),
     "",
   ].join("\n");
 }
 
 function range(values: number[]): string {
-  const text = (value: number) => `${Math.round(value)}`;
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return `${text(median(values))} (${text(least)}-${text(most)})`;
+  return rangeText(values, (value) => `${Math.round(value)}`);
 }

@@ -5,9 +5,9 @@
  */
 
 import { Lab, root, sdbench } from "../tests/harness.ts";
+import { type Condition, kernelTcp, markdownTable, rangeText } from "./bench/conditions.ts";
 import { machine, revision } from "./bench/machine.ts";
 import type { Report } from "./bench/sdbench.ts";
-import { median } from "./bench/statistics.ts";
 
 const runs = 5;
 const seconds = 0.5;
@@ -15,14 +15,8 @@ const page = `${root}/docs/performance/profiles.md`;
 /** us of sleep before each exchange. */
 const pauses = [0, 20, 100, 1000, 10_000];
 
-interface Condition {
-  name: string;
-  preload: boolean;
-  env: Record<string, string>;
-}
-
 const conditions: readonly Condition[] = [
-  { name: "kernel TCP", preload: false, env: {} },
+  kernelTcp,
   ...["latency", "balanced", "frugal"].map((name) => ({
     name: `\`${name}\``,
     preload: true,
@@ -92,13 +86,9 @@ function table(figure: (outcome: Outcome) => number): string[] {
         outcomes.filter((one) => one.condition === condition && one.pause === pause).map(figure),
       )
     );
-    return `| ${[pauseText(pause), ...cells].join(" | ")} |`;
+    return [pauseText(pause), ...cells];
   });
-  return [
-    `| pause | ${conditions.map(({ name }) => name).join(" | ")} |`,
-    `| ${["---", ...conditions.map(() => "---")].join(" | ")} |`,
-    ...rows,
-  ];
+  return markdownTable(["pause", ...conditions.map(({ name }) => name)], rows);
 }
 
 function pauseText(us: number): string {
@@ -107,7 +97,5 @@ function pauseText(us: number): string {
 }
 
 function range(values: number[]): string {
-  const text = (value: number) => value < 10 ? value.toFixed(2) : `${Math.round(value)}`;
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return `${text(median(values))} (${text(least)}-${text(most)})`;
+  return rangeText(values, (value) => value < 10 ? value.toFixed(2) : `${Math.round(value)}`);
 }
