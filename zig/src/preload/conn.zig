@@ -93,6 +93,8 @@ pub const Conn = struct {
     /// Clock when sending last went round the ring or beyond its end.
     tx_wrapped: u64,
     rx_looked: u64,
+    /// Clock when a sleep ended and its poll showed neither end nor error of the kernel socket.
+    quiet_at: u64,
     spin: Spin,
     guard: Guard,
     /// Threads asleep without a doorbell, while undecided (PROTOCOL rule 2).
@@ -222,6 +224,16 @@ pub const Conn = struct {
     }
 
     /// O_NONBLOCK, as last seen.
+    /// After a sleep that was ended by something else than the kernel socket.
+    pub fn noteQuiet(c: *Conn) void {
+        @atomicStore(u64, &c.quiet_at, clock.ticks(), .monotonic);
+    }
+
+    /// Such a sleep ended lately: its poll was the look at the kernel socket that is due.
+    pub fn wasQuiet(c: *const Conn, now: u64) bool {
+        return now -% @atomicLoad(u64, &c.quiet_at, .monotonic) < clock.fromNs(constants.kernel_look_tx_ns);
+    }
+
     pub inline fn isNonblocking(c: *Conn) bool {
         return c.readsCurrentModes().nonblocking;
     }
@@ -312,6 +324,15 @@ pub const Kernel = struct {
     pub fn ending(k: Kernel) bool {
         var p = [_]sys.PollFd{.{ .fd = k.fd, .events = sys.POLLRDHUP }};
         return sys.poll(&p, 0, null) > 0;
+    }
+
+    pub const Condition = enum { open, ending, failed };
+
+    /// `failed` and `ending` by one look.
+    pub fn condition(k: Kernel) Condition {
+        var p = [_]sys.PollFd{.{ .fd = k.fd, .events = sys.POLLRDHUP }};
+        if (sys.poll(&p, 0, null) <= 0) return .open;
+        return if (p[0].revents & ~sys.POLLRDHUP != 0) .failed else .ending;
     }
 
     /// Nothing can be sent or received any more.

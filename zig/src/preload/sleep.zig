@@ -304,6 +304,7 @@ const Nap = struct {
         nap.slept_ns = clock.toNs(clock.ticks() -% start);
         if (result == sys.neg(.INTR)) return .interrupted;
         nap.socket_events = polled[0].revents;
+        if (nap.socket_events == 0) c.noteQuiet();
         if (nap.waiter) |w| waiters.afterSleep(w, polled[1..n]);
         if (result == 0 and !bounded) return .timeout;
         return .ready;

@@ -305,7 +305,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
             .ring_empty => {
                 // A reset is told even so.
                 if (c.shutRead()) return if (c.kernel().failed()) kernelReceive(c, b, flags) else 0;
-                if (!kernelLookDue(c, attempt)) return sys.neg(.AGAIN);
+                if (!kernelLookDue(c, flags, attempt)) return sys.neg(.AGAIN);
                 // A peek would take the socket's error away.
                 if (attempt.has_bytes and c.kernel().failed()) return 0;
                 const n = peekKernel(c);
@@ -335,11 +335,17 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
     return sys.neg(.AGAIN);
 }
 
-/// An empty ring says nothing about the peer's end: ask the kernel, but not at every call.
-fn kernelLookDue(c: *Conn, attempt: *Attempt) bool {
-    const now = clock.ticks();
-    if (!attempt.kernel_look and !c.kernel_speaks and now -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
-    c.rx_looked = now;
+/// An empty ring says nothing about the peer's end: ask the kernel, but not at every call. One that
+/// will sleep asks it then anyway, by its poll; unless the peer is known to have closed, which is not
+/// worth watching the ring for.
+fn kernelLookDue(c: *Conn, flags: u32, attempt: *Attempt) bool {
+    if (!attempt.kernel_look and !c.kernel_speaks) {
+        const waits = flags & sys.MSG_DONTWAIT == 0 and c.modes_known and !c.nonblocking;
+        const closed = @atomicLoad(u64, &c.tx_direction.attn_flags, .monotonic) & layout.attn_flag_closed != 0;
+        if (waits and !closed) return false;
+        if (clock.ticks() -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
+    }
+    c.rx_looked = clock.ticks();
     attempt.kernel_look = false;
     return true;
 }
@@ -629,6 +635,7 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     if (!s.inRing()) {
         if (flags & send_kernel_flags != 0 or keptOnTcp(c, now) or !enter(c, &s)) return kernelSend(c, b, flags);
     }
+    const quiet = c.tx_looked != 0 and c.wasQuiet(now);
     c.tx_looked = now;
     if (isGuarded(c) and c.guard.step(now) == .tcp) {
         leave(c, &s, .trying_tcp);
@@ -636,8 +643,9 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     }
     const wanted = s.flags() & layout.attn_flag_want != 0;
     // Moving bytes would take the socket's error away, which is this call's.
-    if (c.kernel().failed()) return kernelVerdict(c, flags);
-    if (wanted or flags & send_kernel_flags != 0 or c.kernel().ending()) {
+    const condition = if (quiet) .open else c.kernel().condition();
+    if (condition == .failed) return kernelVerdict(c, flags);
+    if (wanted or flags & send_kernel_flags != 0 or condition == .ending) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
         if (s.inRing()) return kernelVerdict(c, flags);
         return kernelSend(c, b, flags);
