@@ -5,12 +5,26 @@ import type { Program } from "./program.ts";
 
 const stateListen = "0A";
 
-/** A port that was free a moment ago. */
+const lowest = 10_000;
+const given = new Set<number>();
+
+/**
+ * A port that no socket has, and that only a program which asks for this very number can get: it is
+ * below those that the kernel gives to whoever connects or listens meanwhile (where these leave room).
+ */
 export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
+  const end = Math.max(firstEphemeralPort(), 2 * lowest);
+  while (true) {
+    const port = lowest + Math.floor(Math.random() * (end - lowest));
+    if (given.has(port) || socketStates(port).length > 0) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+function firstEphemeralPort(): number {
+  const [first] = Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range").split("\t");
+  return Number(first);
 }
 
 /** Waits until somebody listens on the port; an early end of the program is an error at once. */
