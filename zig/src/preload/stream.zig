@@ -340,7 +340,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
 /// worth watching the ring for.
 fn kernelLookDue(c: *Conn, flags: u32, attempt: *Attempt) bool {
     if (!attempt.kernel_look and !c.kernel_speaks) {
-        const waits = flags & sys.MSG_DONTWAIT == 0 and c.modes_known and !c.nonblocking;
+        const waits = flags & sys.MSG_DONTWAIT == 0 and !c.isNonblocking();
         const closed = @atomicLoad(u64, &c.tx_direction.attn_flags, .monotonic) & layout.attn_flag_closed != 0;
         if (waits and !closed) return false;
         if (clock.ticks() -% c.rx_looked < clock.fromNs(constants.kernel_look_rx_ns)) return false;
