@@ -30,6 +30,7 @@ test {
     _ = @import("preload/rendezvous.zig");
     _ = @import("preload/signals.zig");
     _ = @import("preload/spin.zig");
+    _ = @import("preload/buffers.zig");
     _ = @import("preload/stream.zig");
     _ = @import("preload/thread.zig");
     _ = @import("sim/checker_test.zig");
