@@ -252,6 +252,7 @@ pub extern "c" fn sigaction(number: c_int, action: ?*const sigaction_t, old: ?*s
 pub extern "c" fn pthread_kill(thread: usize, signal: c_int) c_int;
 pub extern "c" fn setpgid(pid: c_int, group: c_int) c_int;
 pub extern "c" fn getpid() c_int;
+pub extern "c" fn sched_yield() c_int;
 pub extern "c" fn getppid() c_int;
 pub extern "c" fn _exit(code: c_int) noreturn;
 pub extern "c" fn prctl(option: c_int, ...) c_int;

@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const libc = @import("../libc.zig");
+const connection = @import("../connection.zig");
 const text = @import("../text.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
@@ -230,5 +231,102 @@ pub const blocked_reader_and_writer = struct {
         }
         t.join(&thread);
         _ = t.close(shared);
+    }
+};
+
+pub const first_calls_together = struct {
+    pub const summary = "of 200 connections, one after the other, a reader and a writer make the first calls at once";
+    pub const carrier: Carrier = .ring;
+    /// Some end while their offer is on its way.
+    pub const reasons: []const []const u8 = &.{ "offered", "not_adopted" };
+
+    const rounds = 200;
+    const sends = 24;
+    const message = "first calls";
+
+    /// Counts rounds that have begun; each thread counts those that it has ended.
+    var begun: u32 = 0;
+    var ended: [2]u32 = .{ 0, 0 };
+
+    fn begin() void {
+        _ = @atomicRmw(u32, &begun, .Add, 1, .release);
+        for (&ended) |*count| while (@atomicLoad(u32, count, .acquire) != begun) yield();
+    }
+
+    fn eachRound(comptime which: u1, body: *const fn (*Side) void, t: *Side) void {
+        for (1..rounds + 1) |round| {
+            while (@atomicLoad(u32, &begun, .acquire) != round) yield();
+            body(t);
+            @atomicStore(u32, &ended[which], @intCast(round), .release);
+        }
+    }
+
+    fn yield() void {
+        _ = libc.sched_yield();
+    }
+
+    fn writeRounds(t: *Side) void {
+        eachRound(0, &write, t);
+    }
+
+    fn readRounds(t: *Side) void {
+        eachRound(1, &read, t);
+    }
+
+    fn write(t: *Side) void {
+        for (0..sends) |_| {
+            if (libc.send(shared, message, message.len, 0) != message.len) t.fail("short send", .{});
+        }
+    }
+
+    fn read(t: *Side) void {
+        var buffer: [sends * message.len]u8 = undefined;
+        if (libc.recv(shared, &buffer, buffer.len, libc.MSG_WAITALL) != buffer.len) t.fail("short recv", .{});
+        const wanted: [sends][message.len]u8 = @splat(message.*);
+        if (!std.mem.eql(u8, &buffer, std.mem.asBytes(&wanted))) t.fail("wrong bytes", .{});
+    }
+
+    fn play(t: *Side, next: *const fn (*Side) c_int) void {
+        var threads: [2]Side.Thread = undefined;
+        t.spawn(&threads[0], "writer", &writeRounds);
+        t.spawn(&threads[1], "reader", &readRounds);
+        t.begin("-- {d} connections", .{rounds});
+        for (0..rounds) |_| {
+            shared = next(t);
+            begin();
+            _ = libc.close(shared);
+        }
+        t.end("", .{});
+        join(t, &threads);
+    }
+
+    var listener: c_int = -1;
+    var port: u16 = 0;
+
+    fn acceptNext(t: *Side) c_int {
+        const fd = libc.accept4(listener, null, null, 0);
+        if (fd < 0) t.fail("accept: {f}", .{text.errno(libc.errno())});
+        return fd;
+    }
+
+    fn connectNext(t: *Side) c_int {
+        const address = connection.Address.loopback(.v4, port);
+        const fd = libc.socket(libc.AF_INET, libc.SOCK_STREAM, 0);
+        if (libc.connect(fd, &address.storage, address.length) != 0) {
+            t.fail("connect: {f}", .{text.errno(libc.errno())});
+        }
+        return fd;
+    }
+
+    pub fn server(t: *Side) void {
+        listener = t.listening(.{});
+        _ = t.close(t.acceptFrom(listener, .{}));
+        play(t, &acceptNext);
+    }
+
+    pub fn client(t: *Side) void {
+        port = @intCast(t.hear("port"));
+        _ = t.close(t.connectTo(port, .{}));
+        play(t, &connectNext);
     }
 };
