@@ -248,9 +248,8 @@ fn waitUntil(w: Wait) isize {
     const deadline = if (w.timeout_ns) |ns| sys.nowNs() +| ns else 0;
     var spun = false;
     while (true) {
-        const found = look(w);
-        if (found != 0) return found;
-        if (w.timeout_ns) |ns| if (ns == 0) return 0;
+        const found = look(w, if (mayWait(w)) .before_waiting else .now_or_never);
+        if (found != 0 or !mayWait(w)) return found;
         if (!spun) {
             spun = true;
             const early = spinFor(w, deadline);
@@ -268,16 +267,24 @@ fn waitUntil(w: Wait) isize {
     }
 }
 
-/// Ring events, and kernel events when that look is due; 0 = nothing.
-fn look(w: Wait) isize {
+inline fn mayWait(w: Wait) bool {
+    return if (w.timeout_ns) |ns| ns != 0 else true;
+}
+
+const Moment = enum { now_or_never, before_waiting, while_watching };
+
+/// Ring events, and kernel events when that look is due; 0 = nothing. Where nothing is ready and a
+/// wait follows, the wait is the look.
+fn look(w: Wait, moment: Moment) isize {
     const e = w.e;
     const guard = e.mutex.lock();
     if (!guard.ok()) return kernelWait(w, w.events, 0);
     defer guard.unlock();
     var n = readiness.scan(e, w.events);
+    if (n == 0 and moment == .before_waiting) return 0;
     const now = clock.ticks();
     const due = now -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
-    const only_look = if (w.timeout_ns) |ns| ns == 0 and n == 0 else false;
+    const only_look = n == 0 and moment == .now_or_never;
     // With no room for both, ring and kernel take turns.
     e.kernel_turn = n == w.events.len and !e.kernel_turn;
     if (!due and !only_look and !(e.kernel_turn and n == 1)) return @intCast(n);
@@ -447,7 +454,7 @@ fn spinFor(w: Wait, deadline: u64) isize {
         const seen = readiness.glance(e);
         const due = watch.last -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
         if (!seen and !due) continue;
-        const found = look(w);
+        const found = look(w, .while_watching);
         if (found != 0) {
             if (seen) e.spin.hit();
             return found;
