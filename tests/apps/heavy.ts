@@ -200,18 +200,24 @@ export const mosquitto: Application = {
     const { lab, port, client: preload } = use;
     const where = ["-h", "127.0.0.1", "-p", `${port}`, "-q", "1", "-t", "news"];
     const lines = Array.from({ length: 200 }, (_, i) => `message ${i}`);
-    // Without a broker it goes on trying for ever.
+    // Without a broker they go on trying for ever, and would connect to the next one.
     const publisher = ["timeout", "20", "mosquitto_pub"];
     // A session that lasts: the broker keeps what comes while nobody listens.
     const session = ["mosquitto_sub", ...where, "-c", "-i", "reader"];
     await client(use, [...session, "-E"]);
-    const subscriber = lab.start([...session, "-C", "201"], { preload, name: "subscriber" });
+    const words = ["timeout", "20", ...session, "-C", "201"];
+    const subscriber = lab.start(words, { preload, name: "subscriber" });
     const stdin = new TextEncoder().encode(lines.join("\n") + "\n");
-    await client(use, [...publisher, ...where, "-l"], { stdin });
     const big = Array.from(noise(2_500_000, 9), (byte) => byte.toString(16).padStart(2, "0")).join(
       "",
     );
-    await client(use, [...publisher, ...where, "-s"], { stdin: new TextEncoder().encode(big) });
+    try {
+      await client(use, [...publisher, ...where, "-l"], { stdin });
+      await client(use, [...publisher, ...where, "-s"], { stdin: new TextEncoder().encode(big) });
+    } catch (error) {
+      subscriber.kill("SIGTERM");
+      throw error;
+    }
     const { stdout } = await subscriber.end();
     for (const line of lines) assert(`\n${stdout}`.includes(`\n${line}\n`), line);
     assert(
