@@ -169,9 +169,8 @@ pub fn Sender(comptime Env: type) type {
         inline fn rewindIfEmpty(self: *Self, len: u64) void {
             if (len >= Env.bulk_bytes) return;
             const index = self.indexOf(self.head);
-            const window = Env.hot_window_bytes;
             // The byte before this one and the last new one in one window: nothing is left behind.
-            if (index == 0 or (index - 1) / window == (index + len - 1) / window) return;
+            if (index == 0 or windowOf(index - 1) == windowOf(index + len - 1)) return;
             if (self.head != Env.load(.relaxed, &self.direction.head)) return; // unpublished bytes
             if (!Env.faults.eager_rewind) {
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
@@ -180,6 +179,11 @@ pub fn Sender(comptime Env: type) type {
             // The ring is empty, so no one uses base until our release of head shows them new bytes.
             Env.store(.relaxed, &self.direction.base, self.head);
             // The size stays: callers have computed with it how much fits.
+        }
+
+        /// The hot window, or one of those behind it.
+        inline fn windowOf(index: u64) u64 {
+            return if (index < Env.hot_window_bytes) 0 else 1 + index / Env.window_bytes;
         }
 
         /// Forgets what was appended behind `head`; none of it is published.
