@@ -40,6 +40,9 @@ pub fn Sender(comptime Env: type) type {
         mask: u64,
         /// Memory for twice the ring is there: at its end it may grow instead of going round.
         may_grow: bool = false,
+        /// Go back at the end of the hot window, not only at that of its page: for what is answered. A
+        /// one-way stream would look for its reader four times as often.
+        stays_hot: bool = true,
 
         pub const Moved = enum {
             /// Now on TCP; nothing of ours is left in the ring.
@@ -170,7 +173,7 @@ pub fn Sender(comptime Env: type) type {
             if (len >= Env.bulk_bytes) return;
             const index = self.indexOf(self.head);
             // The byte before this one and the last new one in one window: nothing is left behind.
-            if (index == 0 or windowOf(index - 1) == windowOf(index + len - 1)) return;
+            if (index == 0 or self.isOneWindow(index - 1, index + len - 1)) return;
             if (self.head != Env.load(.relaxed, &self.direction.head)) return; // unpublished bytes
             if (!Env.faults.eager_rewind) {
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
@@ -181,9 +184,15 @@ pub fn Sender(comptime Env: type) type {
             // The size stays: callers have computed with it how much fits.
         }
 
-        /// The hot window, or one of those behind it.
-        inline fn windowOf(index: u64) u64 {
-            return if (index < Env.hot_window_bytes) 0 else 1 + index / Env.window_bytes;
+        inline fn isOneWindow(self: *const Self, first: u64, last: u64) bool {
+            if (first / Env.window_bytes != last / Env.window_bytes) return false;
+            return !self.stays_hot or (first < Env.hot_window_bytes) == (last < Env.hot_window_bytes);
+        }
+
+        /// The next `len` bytes are the first that do not lie in the hot window.
+        pub inline fn leavesHot(self: *const Self, len: u64) bool {
+            const index = self.indexOf(self.head);
+            return index <= Env.hot_window_bytes and index + len > Env.hot_window_bytes;
         }
 
         /// Forgets what was appended behind `head`; none of it is published.

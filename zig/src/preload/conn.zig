@@ -78,6 +78,8 @@ pub const Conn = extern struct {
     slot: *layout.Slot,
     /// Clock when sending last went round the ring or beyond its end.
     tx_wrapped: u64,
+    /// Messages received by ring when sending last came to the end of the hot window.
+    answers_seen: u64,
     spin: Spin,
     receive_timeout_ns: u64,
     send_timeout_ns: u64,

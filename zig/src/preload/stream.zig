@@ -519,6 +519,7 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
     const total: usize = @min(free, b.remaining);
     if (total == 0) return sys.neg(.AGAIN);
     if (s.meetsEnd(total)) prepareGrowth(c, s, total);
+    if (s.leavesHot(total)) s.stays_hot = isAnswered(c);
     if (s.reach(total) > c.end.tx.populated) {
         @branchHint(.unlikely);
         if (!populate(c, s.reach(total))) return outOfMemory(c);
@@ -606,6 +607,13 @@ noinline fn prepareGrowth(c: *Conn, s: *conn_module.Sender, total: u64) void {
         if (!arena_module.growthAllowed(size) or !populate(c, size + total)) return;
     }
     s.may_grow = true;
+}
+
+/// The peer has sent something since this was asked last. (Counted under another lock: a guess.)
+noinline fn isAnswered(c: *Conn) bool {
+    const answers = @atomicLoad(u64, &c.end.rx.ring_messages, .monotonic);
+    defer c.answers_seen = answers;
+    return answers != c.answers_seen;
 }
 
 /// No memory for more of the ring: go on over TCP. Holds the send lock.
