@@ -165,9 +165,9 @@ pub fn Sender(comptime Env: type) type {
             Env.store(.acquire_or_release, &self.direction.mask, self.mask);
         }
 
-        /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
-        /// behind it, cross into another window): one look at `tail` every few KiB keeps quiet
-        /// connections in one page. Bulk goes on: a reader copies faster out of the shared cache
+        /// An empty ring goes back to its start when the next bytes would leave the hot window
+        /// (`stays_hot`) or a page: one look at `tail` every KiB, or few KiB, keeps quiet connections
+        /// where their neighbours are. Bulk goes on: a reader copies faster out of the shared cache
         /// than out of the writer's own, where bytes at the start would lie. (PROTOCOL M4)
         inline fn rewindIfEmpty(self: *Self, len: u64) void {
             if (len >= Env.bulk_bytes) return;

@@ -172,7 +172,7 @@ pub fn find(id: u64, side: u1) ?*Arena {
 
 pub const Claimed = struct { arena: *Arena, index: u32 };
 
-/// A free slot near the hash of `tuple`, now CLAIMED by us; null: none near enough is free.
+/// A free slot among the places of `tuple`, now CLAIMED by us; null: none of them is free.
 pub fn claim(a: *Arena, tuple: *const layout.Tuple) ?u32 {
     const places = tuple.places(a.layout.slot_count);
     for (0..constants.offer_probe_max) |step| {
