@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 13433127245112340078n;
+export const layoutHash = 7103387281846757168n;
 
 export const structs = {
   Endpoint: {
@@ -95,13 +95,16 @@ export const structs = {
       lock: { offset: 0, type: "u64" },
       carrier: { offset: 8, type: "u32" },
       high_water: { offset: 12, type: "u32" },
-      carried: { offset: 16, type: "u64" },
-      entered: { offset: 24, type: "u64" },
-      cached_tail: { offset: 32, type: "u64" },
-      populated: { offset: 40, type: "u32" },
-      flags: { offset: 44, type: "u32" },
-      counters: { offset: 64, type: "Counters" },
-      rang: { offset: 96, type: "array", of: "u64", count: 4 },
+      cached_tail: { offset: 16, type: "u64" },
+      populated: { offset: 24, type: "u32" },
+      flags: { offset: 28, type: "u32" },
+      ring_bytes: { offset: 32, type: "u64" },
+      ring_messages: { offset: 40, type: "u64" },
+      carried: { offset: 48, type: "u64" },
+      entered: { offset: 56, type: "u64" },
+      rang: { offset: 64, type: "array", of: "u64", count: 4 },
+      tcp_bytes: { offset: 96, type: "u64" },
+      tcp_messages: { offset: 104, type: "u64" },
     },
   },
   RxEnd: {
@@ -111,13 +114,16 @@ export const structs = {
       carrier: { offset: 8, type: "u32" },
       flags: { offset: 12, type: "u32" },
       position: { offset: 16, type: "u64" },
-      carried: { offset: 24, type: "u64" },
-      entered: { offset: 32, type: "u64" },
-      seen_head: { offset: 40, type: "u64" },
-      seen_base: { offset: 48, type: "u64" },
-      seen_mask: { offset: 56, type: "u64" },
-      counters: { offset: 64, type: "Counters" },
-      rang: { offset: 96, type: "array", of: "u64", count: 4 },
+      seen_head: { offset: 24, type: "u64" },
+      seen_base: { offset: 32, type: "u64" },
+      seen_mask: { offset: 40, type: "u64" },
+      ring_bytes: { offset: 48, type: "u64" },
+      ring_messages: { offset: 56, type: "u64" },
+      rang: { offset: 64, type: "array", of: "u64", count: 4 },
+      tcp_bytes: { offset: 96, type: "u64" },
+      tcp_messages: { offset: 104, type: "u64" },
+      carried: { offset: 112, type: "u64" },
+      entered: { offset: 120, type: "u64" },
     },
   },
   End: {
@@ -422,7 +428,7 @@ export const Reason = {
 } as const;
 
 export const constants = {
-  abiVersion: 2,
+  abiVersion: 3,
   messageMagic: 829244499,
   messageBytesMax: 256,
   arenaSlotsMin: 64,
@@ -452,15 +458,15 @@ export const constants = {
 
 /** Bytes of an arena by its number of slots. */
 export const arenaBytes: Readonly<Record<number, number>> = {
-  64: 134811648,
-  128: 269602816,
-  256: 539185152,
-  512: 1078349824,
-  1024: 2156687360,
-  2048: 4313362432,
-  4096: 8626712576,
-  8192: 17253412864,
-  16384: 34506813440,
+  64: 134418432,
+  128: 268816384,
+  256: 537612288,
+  512: 1075204096,
+  1024: 2150395904,
+  2048: 4300779520,
+  4096: 8601546752,
+  8192: 17203081216,
+  16384: 34406150144,
 };
 
 /** Names of Linux error numbers. */

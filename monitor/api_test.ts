@@ -46,8 +46,8 @@ function writeEnd(library: FakeLibrary, role: number, ring: bigint, tcp: bigint)
     peer: loopback(isClient ? 80 : 40000),
     arena_id: 0xabn,
     slot: 6,
-    tx: { ...txEnd, carrier: Carrier.ring, counters },
-    rx: { ...rxEnd, carrier: Carrier.tcp, counters },
+    tx: { ...txEnd, ...counters, carrier: Carrier.ring },
+    rx: { ...rxEnd, ...counters, carrier: Carrier.tcp },
   });
 }
 
@@ -62,7 +62,7 @@ const txEnd = {
   cached_tail: 0n,
   populated: 0,
   flags: 0,
-  counters: noCounters,
+  ...noCounters,
   rang,
 };
 const rxEnd = {
@@ -75,7 +75,7 @@ const rxEnd = {
   seen_head: 0n,
   seen_base: 0n,
   seen_mask: 0n,
-  counters: noCounters,
+  ...noCounters,
   rang,
 };
 

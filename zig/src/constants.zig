@@ -6,7 +6,7 @@
 
 /// Version of everything two parties share: arena, registry, end table, control messages.
 /// A party that meets another version stays on kernel TCP (reason `version_mismatch`).
-pub const abi_version: u32 = 2;
+pub const abi_version: u32 = 3;
 
 /// One cache line. Words that different processes write never share one.
 pub const cache_line = 64;
@@ -32,9 +32,11 @@ pub const lap_ns_max = 100_000;
 /// it keep small rings.
 pub const grown_bytes_max = 512 * 1024 * 1024;
 
-/// An empty ring goes back to its start when the next byte would leave this window: request-response
-/// traffic then lives in one page a direction.
-pub const hot_window_bytes = 4096;
+/// The first bytes of a ring, which lie beside those of other rings. An empty ring goes back to its
+/// start when the next byte would leave them: request-response traffic then lives in a quarter of a
+/// page a direction. (Thousands of connections would else need more pages than the processor keeps
+/// addresses of.)
+pub const hot_window_bytes = 1024;
 
 /// A large write is published in pieces of this size so that the reader's copy overlaps the
 /// writer's.
@@ -49,7 +51,7 @@ pub const populate_chunk_bytes = 64 * 1024;
 pub const arena_slots_min = 64;
 pub const arena_slots_max = 16384;
 
-/// Consecutive places, from the hash of the connection's addresses, where an offer may lie.
+/// Places where an offer may lie, by the connection's addresses (`layout.Tuple.places`).
 pub const offer_probe_max = 16;
 
 /// Ready-bitmap rows of one side of an arena: epoll instances that may wait on it at once.
@@ -185,7 +187,7 @@ pub const own_fd_min = 512;
 comptime {
     const assert = @import("std").debug.assert;
     assert(@popCount(@as(u64, ring_bytes)) == 1);
-    assert(hot_window_bytes % page_bytes == 0);
+    assert(page_bytes % hot_window_bytes == 0);
     assert(@popCount(@as(u64, ring_bytes_initial)) == 1);
     assert(hot_window_bytes < ring_bytes_initial);
     assert(ring_bytes_initial <= ring_bytes);

@@ -36,15 +36,42 @@ pub const Tuple = extern struct {
         return a.client.eql(&b.client) and a.server.eql(&b.server);
     }
 
-    /// Where an offer for this connection starts probing. Not secret, not collision-resistant: a
-    /// collision costs a probe.
-    pub fn hash(tuple: *const Tuple) u64 {
+    /// The slots in which an offer for this connection may lie. Not secret, not collision-resistant:
+    /// a collision costs a probe.
+    pub fn places(tuple: *const Tuple, slot_count: u32) Places {
+        const port = tuple.client.port;
         var h: u64 = 0x9e3779b97f4a7c15;
-        h = (h ^ tuple.client.port) *% 0xff51afd7ed558ccd;
+        // Linux takes ports of one parity in turn: eight of them are a block.
+        h = (h ^ (port >> 4 | (port & 1) << 15)) *% 0xff51afd7ed558ccd;
         h ^= h >> 32;
         h = (h ^ tuple.server.port) *% 0xc4ceb9fe1a85ec53;
         for (tuple.client.address[8..16]) |byte| h = (h ^ byte) *% 0x100000001b3;
-        return h ^ (h >> 29);
+        h ^= h >> 29;
+        return .{
+            .block = @truncate(h),
+            .stride = @as(u32, @truncate(h >> 32)) | 1,
+            .within = port >> 1 & (Places.block_slots - 1),
+            .blocks = slot_count / Places.block_slots,
+        };
+    }
+};
+
+/// Connections that are opened one after the other lie side by side, in blocks: so an event loop that
+/// has many of them touches fewer pages. Blocks are scattered, and so are the further places of one
+/// that is taken, since they would else pile up behind each other.
+pub const Places = struct {
+    block: u32,
+    /// Odd, so that it leads to every block.
+    stride: u32,
+    within: u32,
+    blocks: u32,
+
+    pub const block_slots = 8;
+
+    /// Place number `step`; after a while within another column of the blocks.
+    pub fn at(places: Places, step: u32) u32 {
+        const block = (places.block +% step *% places.stride) % places.blocks;
+        return block * block_slots + (places.within + step / block_slots * 3) % block_slots;
     }
 };
 
@@ -187,8 +214,8 @@ pub const Slot = extern struct {
 };
 
 /// One epoll instance that waits on this arena: a bitmap of slots that want looking at, a summary of
-/// it, and a sleeping word. Written by its owner except the bits, which both sides change by atomic
-/// OR and exchange.
+/// it, a direct mark, and a sleeping word. Written by its owner except the bits, which both sides
+/// change by atomic OR and exchange, and the direct mark.
 pub const Row = extern struct {
     /// 0 = free; else an owner token (pid and a counter), claimed by CAS.
     owner: u64 align(64),
@@ -197,9 +224,11 @@ pub const Row = extern struct {
     /// One bit for each word of the bitmap: "look there". In the line of `sleeping`, which whoever
     /// sets a bit here looks at next.
     summary: [constants.row_summary_words]u64,
-    /// The slot marked last: what the owner will look at next, probably. For prefetching only.
-    hint: u64,
-    pad: u64,
+    /// One mark without a bit: how many there have been << 32 | the slot. By CAS, once `taken` says
+    /// that the last one has been seen.
+    direct: u64,
+    /// How many of those the owner has taken. Written by the owner alone.
+    taken: u64,
     // followed by slot_count / 8 bytes of bits, padded to a cache line
 };
 
@@ -210,8 +239,9 @@ pub const ArenaLayout = struct {
     rows_offset: u64,
     row_stride: u64,
     slots_offset: u64,
-    /// The first page of every ring, side by side: all that thousands of quiet connections touch,
-    /// so neither page tables nor the file's index grow with the size of their rings.
+    /// The first bytes of every ring, side by side: all that thousands of quiet connections touch,
+    /// so neither page tables nor the file's index grow with the size of their rings, and several
+    /// rings share a page.
     hot_offset: u64,
     rings_offset: u64,
     total_bytes: u64,
@@ -318,7 +348,7 @@ pub fn registryHash(port: u16) u32 {
 
 pub const end_table_magic: u64 = 0x31_73_64_6e_65_64_73_00; // "\0sdends1"
 
-/// Counters of one direction of one end. Written under that direction's lock.
+/// What one direction of one end, or of many, has carried.
 pub const Counters = extern struct {
     ring_bytes: u64 = 0,
     ring_messages: u64 = 0,
@@ -358,42 +388,65 @@ pub const EndTableHeader = extern struct {
 pub const Carrier = enum(u32) { tcp = 0, ring = 1 };
 
 /// Sending state of one end, shared by the processes that hold it. All but `lock` under `lock`.
+/// What a message touches is in the first line.
 pub const TxEnd = extern struct {
     /// 0 or the holder (lock.zig).
     lock: u64 align(64),
     carrier: u32,
     /// Highest ring index ever written (what cleaning must zero), in units of bytes.
     high_water: u32,
+    cached_tail: u64,
+    populated: u32,
+    flags: u32,
+    ring_bytes: u64,
+    ring_messages: u64,
     /// Bytes that earlier ring intervals carried: kernel position + this = stream position.
     carried: u64,
     /// Position of entry of the current interval.
     entered: u64,
-    cached_tail: u64,
-    populated: u32,
-    flags: u32,
-    pad: [2]u64,
-    counters: Counters align(64),
+
     /// attn values for which the doorbell has been rung.
-    rang: [constants.wait_words]u64,
+    rang: [constants.wait_words]u64 align(64),
+    tcp_bytes: u64,
+    tcp_messages: u64,
+    pad: [2]u64,
+
+    pub const counters = countersOf;
 };
 
-/// Receiving state of one end. All but `lock` under `lock`.
+/// Receiving state of one end. All but `lock` under `lock`. What a message touches is in the first
+/// line.
 pub const RxEnd = extern struct {
     lock: u64 align(64),
     carrier: u32,
     flags: u32,
     /// Absolute position of the next byte (valid in the ring).
     position: u64,
-    carried: u64,
-    entered: u64,
     /// The producer's `head`, and its `base` and `mask`, as they were at the last look: where the
     /// bytes before `seen_head` lie (receiver.zig, `look`).
     seen_head: u64,
     seen_base: u64,
     seen_mask: u64,
-    counters: Counters align(64),
-    rang: [constants.wait_words]u64,
+    ring_bytes: u64,
+    ring_messages: u64,
+
+    rang: [constants.wait_words]u64 align(64),
+    tcp_bytes: u64,
+    tcp_messages: u64,
+    carried: u64,
+    entered: u64,
+
+    pub const counters = countersOf;
 };
+
+fn countersOf(end: anytype) Counters {
+    return .{
+        .ring_bytes = end.ring_bytes,
+        .ring_messages = end.ring_messages,
+        .tcp_bytes = end.tcp_bytes,
+        .tcp_messages = end.tcp_messages,
+    };
+}
 
 pub const EndState = enum(u32) {
     free = 0,
@@ -459,8 +512,8 @@ comptime {
     assert(@sizeOf(Row) == 64);
     assert(@sizeOf(RegistryHeader) == 64);
     assert(@sizeOf(RegistryListener) == 64);
-    assert(@sizeOf(TxEnd) == 128);
-    assert(@sizeOf(RxEnd) == 128);
+    assert(@sizeOf(TxEnd) == 128 and @offsetOf(TxEnd, "rang") == 64);
+    assert(@sizeOf(RxEnd) == 128 and @offsetOf(RxEnd, "rang") == 64);
     assert(@sizeOf(End) == 512);
     assert(@sizeOf(EndTableHeader) <= 1024);
     assert(@offsetOf(EndTable, "ends") == 4096);
@@ -482,4 +535,41 @@ test "an arena's parts do not overlap and are page-aligned" {
             layout.ringOffset(slots - 1, 1) + constants.ring_bytes,
         );
     }
+}
+
+test "connections opened one after the other lie side by side, and every place is in the arena" {
+    for ([_]u32{ 8, 64, 1024, 16384 }) |slots| {
+        for (0..400) |n| {
+            const tuple: Tuple = .{ .client = .{ .port = @intCast(32768 + n) }, .server = .{ .port = 80 } };
+            for (0..constants.offer_probe_max) |step| {
+                try std.testing.expect(tuple.places(slots).at(@intCast(step)) < slots);
+            }
+        }
+        var first: Tuple = .{ .client = .{ .port = 32768 }, .server = .{ .port = 80 } };
+        const home = first.places(slots).at(0);
+        for (0..Places.block_slots) |n| {
+            first.client.port = @intCast(32768 + 2 * n);
+            try std.testing.expectEqual(home + n, first.places(slots).at(0));
+        }
+    }
+}
+
+test "of ports as the kernel gives them, hardly one in a hundred finds no place in an arena nine tenths full" {
+    const slots = constants.arena_slots_max;
+    var taken: [slots]bool = @splat(false);
+    var left_out: u32 = 0;
+    for (0..slots * 9 / 10) |n| {
+        // The kernel gives even ports in turn, then odd ones, from a place of its own.
+        const half = 14116;
+        const port: u16 = @intCast(32768 + 2 * ((n + 5000) % half) + n / half);
+        const tuple: Tuple = .{ .client = .{ .port = port }, .server = .{ .port = 80 } };
+        const places = tuple.places(slots);
+        for (0..constants.offer_probe_max) |step| {
+            const at = places.at(@intCast(step));
+            if (taken[at]) continue;
+            taken[at] = true;
+            break;
+        } else left_out += 1;
+    }
+    try std.testing.expect(left_out < slots / 80);
 }

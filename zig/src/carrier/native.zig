@@ -12,6 +12,7 @@ pub const Native = struct {
     pub const ring_bytes: u64 = constants.ring_bytes;
     pub const ring_bytes_initial: u64 = constants.ring_bytes_initial;
     pub const hot_window_bytes: u64 = constants.hot_window_bytes;
+    pub const window_bytes: u64 = constants.page_bytes;
     pub const bulk_bytes: u64 = constants.bulk_bytes;
     pub const faults: Faults = .{};
 
@@ -70,17 +71,8 @@ pub const Native = struct {
         } else @prefetch(@as(*const u8, @ptrCast(line)), .{ .rw = .write });
     }
 
-    /// A word that tells what to prefetch, and nothing else.
-    pub inline fn hint(word: *u64, value: u64) void {
-        @atomicStore(u64, word, value, .monotonic);
-    }
-
-    pub inline fn hinted(word: *const u64) u64 {
-        return @atomicLoad(u64, word, .monotonic);
-    }
-
     /// One ring's memory: its first window lies apart from the rest (layout.zig, `hot_offset`).
-    pub const Ring = struct {
+    pub const Ring = extern struct {
         hot: [*]u8,
         /// Byte i of the ring, from the end of the hot window on, is `cold[i]`.
         cold: [*]u8,
@@ -146,6 +138,8 @@ pub const Faults = struct {
     head_first: bool = false,
     /// A ready bit that is set already: its summary bit is taken to be set, too.
     bit_without_summary: bool = false,
+    /// A direct mark is made although the last one has not been taken.
+    direct_untaken: bool = false,
     /// A ready row's summary is set before its bit.
     summary_before_bit: bool = false,
     /// No barrier behind the setting, or the taking, of a ready bit or summary bit.

@@ -40,6 +40,9 @@ pub fn Sender(comptime Env: type) type {
         mask: u64,
         /// Memory for twice the ring is there: at its end it may grow instead of going round.
         may_grow: bool = false,
+        /// Go back at the end of the hot window, not only at that of its page: for what is answered. A
+        /// one-way stream would look for its reader four times as often.
+        stays_hot: bool = true,
 
         pub const Moved = enum {
             /// Now on TCP; nothing of ours is left in the ring.
@@ -162,16 +165,15 @@ pub fn Sender(comptime Env: type) type {
             Env.store(.acquire_or_release, &self.direction.mask, self.mask);
         }
 
-        /// An empty ring goes back to its start when the next bytes would leave the hot window (or,
-        /// behind it, cross into another window): one look at `tail` every few KiB keeps quiet
-        /// connections in one page. Bulk goes on: a reader copies faster out of the shared cache
+        /// An empty ring goes back to its start when the next bytes would leave the hot window
+        /// (`stays_hot`) or a page: one look at `tail` every KiB, or few KiB, keeps quiet connections
+        /// where their neighbours are. Bulk goes on: a reader copies faster out of the shared cache
         /// than out of the writer's own, where bytes at the start would lie. (PROTOCOL M4)
         inline fn rewindIfEmpty(self: *Self, len: u64) void {
             if (len >= Env.bulk_bytes) return;
             const index = self.indexOf(self.head);
-            const window = Env.hot_window_bytes;
             // The byte before this one and the last new one in one window: nothing is left behind.
-            if (index == 0 or (index - 1) / window == (index + len - 1) / window) return;
+            if (index == 0 or self.isOneWindow(index - 1, index + len - 1)) return;
             if (self.head != Env.load(.relaxed, &self.direction.head)) return; // unpublished bytes
             if (!Env.faults.eager_rewind) {
                 const tail = Env.load(.acquire_or_release, &self.direction.tail);
@@ -180,6 +182,17 @@ pub fn Sender(comptime Env: type) type {
             // The ring is empty, so no one uses base until our release of head shows them new bytes.
             Env.store(.relaxed, &self.direction.base, self.head);
             // The size stays: callers have computed with it how much fits.
+        }
+
+        inline fn isOneWindow(self: *const Self, first: u64, last: u64) bool {
+            if (first / Env.window_bytes != last / Env.window_bytes) return false;
+            return !self.stays_hot or (first < Env.hot_window_bytes) == (last < Env.hot_window_bytes);
+        }
+
+        /// The next `len` bytes are the first that do not lie in the hot window.
+        pub inline fn leavesHot(self: *const Self, len: u64) bool {
+            const index = self.indexOf(self.head);
+            return index <= Env.hot_window_bytes and index + len > Env.hot_window_bytes;
         }
 
         /// Forgets what was appended behind `head`; none of it is published.

@@ -34,8 +34,8 @@ pub fn totals(fd: i32, out: *types.TableTotals) Status {
     out.* = totalsOfClosed(&header);
     var walk: Walk = .{ .fd = fd, .used = @intCast(used) };
     while (walk.next()) |end| {
-        add(&out.tx, &end.tx.counters);
-        add(&out.rx, &end.rx.counters);
+        add(&out.tx, &end.tx.counters());
+        add(&out.rx, &end.rx.counters());
         out.live_count += 1;
     }
     return walk.outcome;
@@ -142,8 +142,8 @@ fn record(end: *const layout.End) types.EndRecord {
         .opened_ns = end.opened_ns,
         .local = end.local,
         .peer = end.peer,
-        .tx = end.tx.counters,
-        .rx = end.rx.counters,
+        .tx = end.tx.counters(),
+        .rx = end.rx.counters(),
     };
 }
 
@@ -171,7 +171,7 @@ fn testEnd(fd: i32, index: u32, ring_bytes: u64) !void {
     var end = std.mem.zeroes(layout.End);
     end.state = @backingInt(layout.EndState.attached);
     end.fd = @intCast(index);
-    end.tx.counters.ring_bytes = ring_bytes;
+    end.tx.ring_bytes = ring_bytes;
     const offset = @offsetOf(layout.EndTable, "ends") + @as(usize, index) * @sizeOf(layout.End);
     try testWrite(fd, layout.End, &end, offset);
 }

@@ -172,11 +172,11 @@ pub fn find(id: u64, side: u1) ?*Arena {
 
 pub const Claimed = struct { arena: *Arena, index: u32 };
 
-/// A free slot near the hash of `tuple`, now CLAIMED by us; null: none near enough is free.
+/// A free slot among the places of `tuple`, now CLAIMED by us; null: none of them is free.
 pub fn claim(a: *Arena, tuple: *const layout.Tuple) ?u32 {
-    const home = tuple.hash();
+    const places = tuple.places(a.layout.slot_count);
     for (0..constants.offer_probe_max) |step| {
-        const index: u32 = @intCast((home +% step) % a.layout.slot_count);
+        const index = places.at(@intCast(step));
         const slot = a.slot(index);
         const word = @atomicLoad(u64, &slot.state, .acquire);
         var state: layout.SlotState = @bitCast(word);
@@ -312,8 +312,7 @@ fn cleanRing(ring: carrier.Native.Ring, used: u64) void {
     @memset(ring.hot[0..@min(used, hot)], 0);
     if (used <= hot) return;
     if (used > constants.populate_chunk_bytes) {
-        const rest = constants.ring_bytes - hot;
-        if (sys.call(.madvise, .{ ring.cold + hot, rest, MADV_REMOVE }) == 0) return;
+        if (sys.call(.madvise, .{ ring.cold, constants.ring_bytes, MADV_REMOVE }) == 0) return;
     }
     @memset(ring.cold[hot..used], 0);
 }

@@ -39,67 +39,78 @@ pub const Receiver = carrier.Receiver(carrier.Native);
 /// Registrations of one connection in epoll instances, at most; one more keeps it on TCP.
 pub const registrations_max = 4;
 
-pub const Conn = struct {
-    next_free: ?*Conn = null,
-    end: *layout.End,
+/// What a message touches lies in the first two cache lines, in this order: with thousands of
+/// connections hardly one is in the cache when its turn comes.
+pub const Conn = extern struct {
+    end: *layout.End align(128),
     /// `layout.EndState`, this process's copy: when it says attached, the pointers below are set.
     state: u32,
     fd: i32,
     nonblocking: bool,
-    /// Counted among this process's undecided server connections.
-    counted_undecided: bool,
+    modes_known: bool,
     /// Held by forked siblings too (or was): locks are always atomic.
     shared: bool,
-    role: layout.Role,
+    /// The kernel has told of the peer's end, an error or urgent data: what it told once it tells
+    /// again, so poll asks it at every call from then on.
+    kernel_speaks: bool,
+    /// `End.modes_changed` when the modes were read last.
+    modes_seen: u32,
+    receive_low_water: u32,
+    registration_count: u32,
     /// Descriptors in this process that name it.
     refs: u32,
     /// Threads that use it: it may not be recycled under them.
     pins: u32,
-    /// Between `track` and `recycle`.
-    live: bool,
-    /// Has a slot that `unbind` has to be called for.
-    bound: bool,
-    /// Frame of a call of the kernel's own that may sleep on it; 0: none (`isInKernel`).
-    in_kernel: usize,
-    modes_known: bool,
-    /// `End.modes_changed` when the modes were read last.
-    modes_seen: u32,
-    /// The kernel has told of the peer's end, an error or urgent data: what it told once it tells
-    /// again, so poll asks it at every call from then on.
-    kernel_speaks: bool,
     generation: u32,
-    /// Data calls so far on TCP, and at which one to negotiate next.
-    calls: u32,
-    next_attempt: u32,
-    receive_timeout_ns: u64,
-    send_timeout_ns: u64,
-    receive_low_water: u32,
-    /// recvmsg tells how much is left (TCP_INQ).
-    tells_left: bool,
-    registration_count: u32,
-    /// Held on TCP: clock of the next look whether it still has to be, and how long after the last.
-    hold_look_at: u64,
-    hold_look_ns: u64,
+    slot_index: u32,
+    /// Clock of the last look at the kernel socket, sending and receiving side.
+    tx_looked: u64,
+    rx_looked: u64,
 
-    tx_direction: *layout.Direction align(64),
+    tx_direction: *layout.Direction,
     rx_direction: *layout.Direction,
     tx_ring: carrier.Native.Ring,
     rx_ring: carrier.Native.Ring,
     arena: *arena_module.Arena,
+    /// Its first word, the phase, ends the second line.
+    guard: Guard,
+
     slot: *layout.Slot,
-    slot_index: u32,
-    /// Clock of the last look at the kernel socket, sending and receiving side.
-    tx_looked: u64,
     /// Clock when sending last went round the ring or beyond its end.
     tx_wrapped: u64,
-    rx_looked: u64,
     /// Clock when a sleep ended and its poll showed neither end nor error of the kernel socket.
     quiet_at: u64,
+    /// Messages received by ring when sending last came to the end of the hot window.
+    answers_seen: u64,
     spin: Spin,
-    guard: Guard,
+    receive_timeout_ns: u64,
+    send_timeout_ns: u64,
+    /// Frame of a call of the kernel's own that may sleep on it; 0: none (`isInKernel`).
+    in_kernel: usize,
+    registrations: [registrations_max]?*epoll.Registration,
+    next_free: ?*Conn = null,
+    /// Held on TCP: clock of the next look whether it still has to be, and how long after the last.
+    hold_look_at: u64,
+    hold_look_ns: u64,
+    role: layout.Role,
+    /// Data calls so far on TCP, and at which one to negotiate next.
+    calls: u32,
+    next_attempt: u32,
     /// Threads asleep without a doorbell, while undecided (PROTOCOL rule 2).
     local_sleepers: [4]u32,
-    registrations: [registrations_max]?*epoll.Registration,
+    /// Counted among this process's undecided server connections.
+    counted_undecided: bool,
+    /// Between `track` and `recycle`.
+    live: bool,
+    /// Has a slot that `unbind` has to be called for.
+    bound: bool,
+    /// recvmsg tells how much is left (TCP_INQ).
+    tells_left: bool,
+
+    comptime {
+        std.debug.assert(@offsetOf(Conn, "tx_direction") == 64);
+        std.debug.assert(@offsetOf(Conn, "guard") == 120 and @offsetOf(Guard, "phase") == 0);
+    }
 
     pub inline fn isAttached(c: *const Conn) bool {
         return @atomicLoad(u32, &c.state, .acquire) == @intFromEnum(layout.EndState.attached);
@@ -199,8 +210,6 @@ pub const Conn = struct {
         @prefetch(&c.tx_direction.attn, .{});
         @prefetch(&c.rx_direction.psleep, .{});
         @prefetch(&c.end.tx, .{});
-        @prefetch(&c.end.tx.counters, .{});
-        @prefetch(&c.end.rx.counters, .{});
     }
 
     pub inline fn lockTx(c: *Conn) ?lock.Held {

@@ -187,8 +187,8 @@ fn indexIn(t: *layout.EndTable, end: *const layout.End) ?u32 {
 /// the same moment may both come here: hence the exchanges.
 fn close(end: *layout.End) void {
     const header = headerFor(end) orelse return;
-    add(&header.closed_tx, &end.tx.counters);
-    add(&header.closed_rx, &end.rx.counters);
+    add(&header.closed_tx, &end.tx);
+    add(&header.closed_rx, &end.rx);
     const free = @intFromEnum(layout.EndState.free);
     if (@atomicRmw(u32, &end.state, .Xchg, free, .acq_rel) == free) return;
     _ = @atomicRmw(u64, &header.closed_count, .Add, 1, .monotonic);
@@ -205,9 +205,9 @@ fn headerFor(end: *const layout.End) ?*layout.EndTableHeader {
     return null;
 }
 
-fn add(sum: *layout.Counters, counters: *layout.Counters) void {
+fn add(sum: *layout.Counters, end: anytype) void {
     inline for (@typeInfo(layout.Counters).@"struct".field_names) |name| {
-        const value = @atomicRmw(u64, &@field(counters, name), .Xchg, 0, .acq_rel);
+        const value = @atomicRmw(u64, &@field(end, name), .Xchg, 0, .acq_rel);
         _ = @atomicRmw(u64, &@field(sum, name), .Add, value, .monotonic);
     }
 }
@@ -257,7 +257,7 @@ test "a block that a living child holds is not given to another connection" {
 test "a closed block's counters are summed once" {
     const end = take().?;
     end.state = @intFromEnum(layout.EndState.plain);
-    end.tx.counters.tcp_bytes = 5;
+    end.tx.tcp_bytes = 5;
     const before = table.?.header.closed_tx.tcp_bytes;
     give(end);
     close(end);

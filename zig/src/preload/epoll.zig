@@ -42,51 +42,70 @@ const Pool = @import("pool.zig").Pool;
 const Conn = conn_module.Conn;
 const Arena = arena_module.Arena;
 
-/// One connection's place in one epoll instance, through one descriptor.
-pub const Registration = struct {
-    conn: *Conn align(64),
+/// One connection's place in one epoll instance, through one descriptor. What a wait looks at and
+/// changes is in the first cache line.
+pub const Registration = extern struct {
+    conn: *Conn align(128),
     epoll: *Epoll,
-    next_free: ?*Registration = null,
-    fd: i32,
-    /// What the application asked for; not `wanted`: deleted, but the kernel does not know yet.
-    wanted: bool,
-    events: u32,
     data: u64,
+    /// What the application asked for; not `wanted`: deleted, but the kernel does not know yet.
+    events: u32,
+    wanted: bool,
     /// ONESHOT fired: silent until the next MOD.
     disabled: bool,
-    /// What the kernel has.
-    in_kernel: bool,
-    kernel_events: u32,
-    kernel_data: u64,
-    /// In the instance's list of changes for the kernel; MOD is due even without a difference.
-    dirty: bool,
-    rearm: bool,
     /// Counted in the instance's `ring_count`.
     joined: bool,
     /// Neither hot nor armed.
     stranded: bool,
+    /// On the instance's ready list, and its neighbours there.
+    listed: bool,
+    out_reported: bool,
+    /// Wait words held, for bytes and for space.
+    armed: Place,
+    armed_out: Place,
+    /// Place in the hot set, or `not_hot`.
+    hot_index: u32,
+    listed_before: ?*Registration,
+    listed_after: ?*Registration,
+    /// `Epoll.marks`, its lower half, when its bit was taken last.
+    marked_at: u32,
+    /// Looks in a row that found nothing, to leave the hot set.
+    idle_looks: u16,
+    /// In the instance's list of changes for the kernel; MOD is due even without a difference.
+    dirty: bool,
+    rearm: bool,
+
+    row: ?*readiness.RowUse,
+    /// Edge-triggered: events up to here have been reported.
+    seen_head: u64,
     /// In the instance's list of all registrations of tracked connections.
     previous: ?*Registration,
     next: ?*Registration,
-    /// Place in the hot set, or `not_hot`.
-    hot_index: u32,
-    /// Wait words held, for bytes and for space.
-    armed: ?u8,
-    armed_out: ?u8,
-    row: ?*readiness.RowUse,
-    /// On the instance's ready list, and its neighbours there.
-    listed: bool,
-    listed_before: ?*Registration,
-    listed_after: ?*Registration,
-    /// `Epoll.marks` when its bit was taken last.
-    marked_at: u64,
-    /// Edge-triggered: events up to here have been reported.
-    seen_head: u64,
-    out_reported: bool,
-    /// Looks in a row that found nothing, to leave the hot set.
-    idle_looks: u16,
+    next_free: ?*Registration = null,
+    /// What the kernel has.
+    kernel_data: u64,
+    kernel_events: u32,
+    in_kernel: bool,
+    fd: i32,
 
     pub const not_hot = std.math.maxInt(u32);
+
+    comptime {
+        std.debug.assert(@offsetOf(Registration, "row") == 64);
+    }
+};
+
+/// A wait word held, or none.
+pub const Place = extern struct {
+    index_plus_one: u8 = 0,
+
+    pub inline fn of(index: ?u8) Place {
+        return .{ .index_plus_one = if (index) |i| i + 1 else 0 };
+    }
+
+    pub inline fn get(place: Place) ?u8 {
+        return if (place.index_plus_one == 0) null else place.index_plus_one - 1;
+    }
 };
 
 pub const hot_max = 64;

@@ -40,7 +40,7 @@ pub const Phase = enum(u8) { resting, ring_block, tcp_block, tcp_kept };
 /// What the sender is to do about its carrier.
 pub const Advice = enum { ring, tcp };
 
-pub const Guard = struct {
+pub const Guard = extern struct {
     phase: Phase = .resting,
     /// Blocks of this trial in which TCP was better, and was not.
     wins: u8 = 0,

@@ -273,9 +273,9 @@ fn adoptAny(c: *Conn, tuple: *const layout.Tuple) bool {
 }
 
 fn tryAdopt(c: *Conn, a: *Arena, tuple: *const layout.Tuple) bool {
-    const home = tuple.hash();
-    for (0..constants.offer_probe_max) |i| {
-        const index: u32 = @intCast((home +% i) % a.layout.slot_count);
+    const places = tuple.places(a.layout.slot_count);
+    for (0..constants.offer_probe_max) |n| {
+        const index = places.at(@intCast(n));
         const slot = a.slot(index);
         const word = @atomicLoad(u64, &slot.state, .acquire);
         const state: layout.SlotState = @bitCast(word);

@@ -50,8 +50,7 @@ pub const RowUse = struct {
     arena: *Arena,
     index: u32,
     users: u32,
-    /// Registrations by slot.
-    by_slot: []?*Registration,
+    by_slot: []Listening,
 
     fn row(use: *const RowUse) *layout.Row {
         return use.arena.row(use.arena.side, use.index);
@@ -59,6 +58,20 @@ pub const RowUse = struct {
 
     fn bits(use: *const RowUse) []u64 {
         return use.arena.rowBits(use.arena.side, use.index)[0 .. use.arena.layout.slot_count / 64];
+    }
+};
+
+/// Who waits for a slot, and, so that all of it can be brought into the cache at once when the slot is
+/// marked, where its connection lies.
+pub const Listening = extern struct {
+    registration: ?*Registration = null,
+    conn: ?*const Conn = null,
+    end: ?*const layout.End = null,
+    pad: u64 = 0,
+
+    fn of(registration: ?*Registration) Listening {
+        const r = registration orelse return .{};
+        return .{ .registration = r, .conn = r.conn, .end = r.conn.end };
     }
 };
 
@@ -73,7 +86,7 @@ pub fn listenTo(r: *Registration) void {
     r.row = useRow(r.epoll, r.conn.arena);
     if (r.row) |use| {
         use.users += 1;
-        use.by_slot[r.conn.slot_index] = r;
+        use.by_slot[r.conn.slot_index] = .of(r);
     }
     begin(r);
 }
@@ -85,7 +98,7 @@ pub fn unlisten(r: *Registration) void {
     unstrand(r);
     const use = r.row orelse return;
     r.row = null;
-    use.by_slot[r.conn.slot_index] = siblingIn(r);
+    use.by_slot[r.conn.slot_index] = .of(siblingIn(r));
     use.users -= 1;
 }
 
@@ -106,13 +119,13 @@ fn useRow(e: *Epoll, a: *Arena) ?*RowUse {
     const w = epoll.waiterOf(e) orelse return null;
     const use = row_pool.take() orelse return null;
     const slots = a.layout.slot_count;
-    const memory = sys.mapPrivate(slots * @sizeOf(?*Registration)) orelse {
+    const memory = sys.mapPrivate(slots * @sizeOf(Listening)) orelse {
         row_pool.give(use);
         return null;
     };
-    const by_slot: [*]?*Registration = @ptrCast(@alignCast(memory));
+    const by_slot: [*]Listening = @ptrCast(@alignCast(memory));
     const index = claimRow(a) orelse {
-        sys.unmap(memory, slots * @sizeOf(?*Registration));
+        sys.unmap(memory, slots * @sizeOf(Listening));
         row_pool.give(use);
         return null;
     };
@@ -147,14 +160,13 @@ pub fn dropRows(e: *Epoll, only: ?*Arena) void {
             Rows.take(use.row(), use.bits(), &nobody);
             @atomicStore(u64, &use.row().owner, 0, .release);
         }
-        sys.unmap(@ptrCast(use.by_slot.ptr), use.by_slot.len * @sizeOf(?*Registration));
+        sys.unmap(@ptrCast(use.by_slot.ptr), use.by_slot.len * @sizeOf(Listening));
         row_pool.give(use);
     }
 }
 
 /// Marks that nobody waits for any more. One that comes later costs the row's next owner a look.
 const Ignored = struct {
-    pub fn expect(_: *Ignored, _: u64) void {}
     pub fn marked(_: *Ignored, _: u32) void {}
 };
 
@@ -257,27 +269,28 @@ fn unstrand(r: *Registration) void {
 /// Asks the peer to set our bit. Ends with a full barrier if anything was to be asked: look at the
 /// ring again after it.
 fn arm(r: *Registration) bool {
+    if (r.armed.get() != null and (r.armed_out.get() != null or !waitsForSpace(r))) return true;
     const use = r.row orelse return false;
     const w = r.epoll.waiter orelse return false;
     const value = w.attention(.row, use.arena.my_link, @intCast(use.index));
-    if (r.armed == null) r.armed = Wake.arm(&r.conn.rx_direction.attn, value);
-    return r.armed != null and armOut(r, value);
+    if (r.armed.get() == null) r.armed = .of(Wake.arm(&r.conn.rx_direction.attn, value));
+    return r.armed.get() != null and armOut(r, value);
 }
 
 /// While the application waits for space in a full ring: the same for the other direction.
 fn armOut(r: *Registration, value: u64) bool {
-    if (!waitsForSpace(r) or r.armed_out != null) return true;
+    if (!waitsForSpace(r) or r.armed_out.get() != null) return true;
     const direction = r.conn.tx_direction;
     direction.askForHalf();
-    r.armed_out = Wake.arm(&direction.psleep, value);
-    return r.armed_out != null;
+    r.armed_out = .of(Wake.arm(&direction.psleep, value));
+    return r.armed_out.get() != null;
 }
 
 /// There is space: our peer is not to mark us at every byte that it reads from now on.
 fn disarmOut(r: *Registration) void {
-    const index = r.armed_out orelse return;
+    const index = r.armed_out.get() orelse return;
     if (!r.epoll.foreign) Wake.disarm(&r.conn.tx_direction.psleep, index);
-    r.armed_out = null;
+    r.armed_out = .{};
 }
 
 fn waitsForSpace(r: *const Registration) bool {
@@ -286,9 +299,9 @@ fn waitsForSpace(r: *const Registration) bool {
 
 fn disarm(r: *Registration) void {
     disarmOut(r);
-    const index = r.armed orelse return;
+    const index = r.armed.get() orelse return;
     if (!r.epoll.foreign) Wake.disarm(&r.conn.rx_direction.attn, index);
-    r.armed = null;
+    r.armed = .{};
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -450,7 +463,7 @@ fn scanList(e: *Epoll, events: []sys.EpollEvent) usize {
         const r = list.first.?;
         ahead.step();
         list.remove(r);
-        if (r.armed_out != null and !waitsForSpace(r)) disarmOut(r);
+        if (r.armed_out.get() != null and !waitsForSpace(r)) disarmOut(r);
         const found = report(r, events, n);
         if (found) n += 1;
         if (found and r.events & (sys.EPOLLET | sys.EPOLLONESHOT) == 0) list.append(r) else rest(r);
@@ -482,7 +495,7 @@ const Ahead = struct {
 
     inline fn stepConn(ahead: *Ahead) void {
         const r = ahead.conn orelse return;
-        inline for (0..4) |line| @prefetch(@as([*]const u8, @ptrCast(r.conn)) + line * 64, .{});
+        inline for (0..2) |line| @prefetch(@as([*]const u8, @ptrCast(r.conn)) + line * 64, .{});
         ahead.conn = r.listed_after;
         if (r.listed_after) |next| @prefetch(next, .{});
     }
@@ -550,7 +563,9 @@ const Taker = struct {
     e: *Epoll,
 
     pub fn marked(taker: *Taker, slot: u32) void {
-        const first = taker.use.by_slot[slot] orelse return;
+        const listening = &taker.use.by_slot[slot];
+        const first = listening.registration orelse return;
+        taker.expect(slot, listening);
         const c = first.conn;
         if (c.registration_count == 1) {
             noteMark(first);
@@ -562,24 +577,25 @@ const Taker = struct {
         stream.serveRecall(c);
     }
 
-    /// The slot's words can be on their way while its mark is, and the pointers to the rest are found.
-    pub inline fn expect(taker: *Taker, hint: u64) void {
-        const a = taker.use.arena;
-        if (hint >= a.layout.slot_count) return; // a peer's nonsense
-        const slot: u32 = @intCast(hint);
-        @prefetch(&taker.use.by_slot[slot], .{});
-        for (&a.slot(slot).direction) |*direction| {
+    /// All that an exchange will touch, at once: no line waits for a pointer in another.
+    inline fn expect(taker: *Taker, slot: u32, listening: *const Listening) void {
+        for (&taker.use.arena.slot(slot).direction) |*direction| {
             @prefetch(&direction.head, .{});
-            @prefetch(&direction.attn, .{});
         }
+        @prefetch(&listening.end.?.rx, .{});
+        const conn: [*]const u8 = @ptrCast(listening.conn.?);
+        @prefetch(conn, .{});
+        @prefetch(conn + 64, .{});
+        @prefetch(listening.registration.?, .{});
+        @prefetch(&listening.end.?.tx, .{});
     }
 };
 
 fn noteMark(r: *Registration) void {
     const e = r.epoll;
-    const since = e.marks - r.marked_at;
+    const since = @as(u32, @truncate(e.marks)) -% r.marked_at;
     e.marks += 1;
-    r.marked_at = e.marks;
+    r.marked_at = @truncate(e.marks);
     if (isHot(r) or r.stranded) return;
     if (since < epoll.hot_max and e.hot_count < epoll.hot_max) return heat(r);
     lookAt(r);
@@ -680,11 +696,15 @@ pub fn peek(e: *Epoll) bool {
     if (listHasEvents(e)) return true;
     var at = e.rows;
     while (at) |use| : (at = use.next) {
+        if (Rows.directMark(use.row())) |slot| {
+            const r = if (slot < use.by_slot.len) use.by_slot[slot].registration else null;
+            if (r != null and r.?.joined and hasEvents(r.?)) return true;
+        }
         if (!Rows.anyReady(use.row(), use.bits())) continue;
         for (use.bits(), 0..) |*word, i| {
             var bits = @atomicLoad(u64, word, .acquire); // pairs with markReady: its head before the bit
             while (bits != 0) : (bits &= bits - 1) {
-                const r = use.by_slot[i * 64 + @ctz(bits)] orelse continue;
+                const r = use.by_slot[i * 64 + @ctz(bits)].registration orelse continue;
                 if (r.joined and hasEvents(r)) return true;
             }
         }

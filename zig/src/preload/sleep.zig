@@ -70,7 +70,7 @@ inline fn spinReadable(c: *Conn, need: u64) bool {
     const peer_cpu = @atomicLoad(u32, &direction.producer_cpu, .monotonic);
     var watch = c.spin.watch(peer_cpu) orelse return false;
     const position = @atomicLoad(u64, &c.end.rx.position, .monotonic);
-    if (c.spin.isStreaming(c.end.tx.counters.ring_messages)) gather();
+    if (c.spin.isStreaming(c.end.tx.ring_messages)) gather();
     var turn: u32 = 1;
     while (true) : (turn +%= 1) {
         // No pause here: it costs 2.4x in latency, and the watch sees to it that the spin is short.

@@ -27,7 +27,7 @@ var unyielding_until: u64 = 0;
 /// Cores this process may use. With one, and no way to tell where the peer runs, nothing spins.
 pub var cpus: u32 = 2;
 
-pub const Spin = struct {
+pub const Spin = extern struct {
     profile: Profile = .balanced,
     budget_ns: u32 = constants.spin_ns_max,
     /// Messages this end had sent when it last waited for one.

@@ -206,8 +206,8 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     b.* = cursor;
     r.consume(total, c.bells());
     c.guard.answered();
-    c.end.rx.counters.ring_bytes += total;
-    c.end.rx.counters.ring_messages += 1;
+    c.end.rx.ring_bytes += total;
+    c.end.rx.ring_messages += 1;
     return @intCast(total);
 }
 
@@ -306,8 +306,8 @@ fn kernelReceiveWait(c: *Conn, b: *Buffers, flags: u32) isize {
         b.skip(@min(@as(usize, @intCast(n)), b.remaining));
         if (gone) return n;
         c.guard.answered();
-        c.end.rx.counters.tcp_bytes += @intCast(n);
-        c.end.rx.counters.tcp_messages += 1;
+        c.end.rx.tcp_bytes += @intCast(n);
+        c.end.rx.tcp_messages += 1;
     }
     return n;
 }
@@ -449,6 +449,7 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
     const total: usize = @min(free, b.remaining);
     if (total == 0) return sys.neg(.AGAIN);
     if (s.meetsEnd(total)) prepareGrowth(c, s, total);
+    if (s.leavesHot(total)) s.stays_hot = isAnswered(c);
     if (s.reach(total) > c.end.tx.populated) {
         @branchHint(.unlikely);
         if (!populate(c, s.reach(total))) return outOfMemory(c);
@@ -470,8 +471,8 @@ inline fn intoRing(c: *Conn, s: *conn_module.Sender, b: *Buffers) isize {
         left -= chunk;
         s.publish(c.bells());
     }
-    c.end.tx.counters.ring_bytes += total - left;
-    c.end.tx.counters.ring_messages += 1;
+    c.end.tx.ring_bytes += total - left;
+    c.end.tx.ring_messages += 1;
     return @intCast(total - left);
 }
 
@@ -496,12 +497,14 @@ inline fn appendChunk(s: *conn_module.Sender, b: *Buffers, chunk: usize) usize {
 }
 
 /// Ring memory up to `reach`. The hot window was populated when the slot was taken, or by the first
-/// that came here; what lies behind it comes in pieces.
+/// that came here; what lies behind it comes in pieces, the rest of a page first.
 noinline fn populate(c: *Conn, reach: u64) bool {
     const hot = constants.hot_window_bytes;
     const from = std.mem.alignBackward(u64, c.end.tx.populated, constants.page_bytes);
-    if (from < hot and !ends.populate(c.tx_ring.hot + from, hot - from)) return false;
-    const to = if (reach <= hot) hot else std.mem.alignForward(u64, reach, constants.populate_chunk_bytes);
+    if (c.end.tx.populated < hot and !ends.populate(c.tx_ring.hot, hot)) return false;
+    const page = constants.page_bytes;
+    const piece: u64 = if (reach <= page) page else constants.populate_chunk_bytes;
+    const to = if (reach <= hot) hot else std.mem.alignForward(u64, reach, piece);
     const cold = @max(from, hot);
     if (cold < to and !ends.populate(c.tx_ring.cold + cold, to - cold)) return false;
     arena_module.noteGrown(c.end.tx.populated, to);
@@ -534,6 +537,13 @@ noinline fn prepareGrowth(c: *Conn, s: *conn_module.Sender, total: u64) void {
         if (!arena_module.growthAllowed(size) or !populate(c, size + total)) return;
     }
     s.may_grow = true;
+}
+
+/// The peer has sent something since this was asked last. (Counted under another lock: a guess.)
+noinline fn isAnswered(c: *Conn) bool {
+    const answers = @atomicLoad(u64, &c.end.rx.ring_messages, .monotonic);
+    defer c.answers_seen = answers;
+    return answers != c.answers_seen;
 }
 
 /// No memory for more of the ring: go on over TCP. Holds the send lock.
@@ -619,7 +629,7 @@ noinline fn recalled(c: *Conn, s: *conn_module.Sender, b: *Buffers, start: Buffe
     const kept: usize = @as(usize, @intCast(n)) - lost;
     b.* = start;
     b.skip(kept);
-    c.end.tx.counters.ring_bytes -= lost;
+    c.end.tx.ring_bytes -= lost;
     return if (kept > 0) @intCast(kept) else sys.neg(.AGAIN);
 }
 
@@ -720,8 +730,8 @@ fn kernelSendWait(c: *Conn, b: *Buffers, flags: u32, limit: usize, gone: *bool) 
     if (n > 0) {
         b.skip(@intCast(n));
         if (gone.*) return n;
-        c.end.tx.counters.tcp_bytes += @intCast(n);
-        c.end.tx.counters.tcp_messages += 1;
+        c.end.tx.tcp_bytes += @intCast(n);
+        c.end.tx.tcp_messages += 1;
     }
     return n;
 }

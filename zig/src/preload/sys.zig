@@ -208,6 +208,21 @@ pub fn mapPrivate(bytes: usize) ?[*]align(4096) u8 {
     return mapResult(call(.mmap, .{ 0, bytes, 3, private_anonymous_noreserve, -1, 0 }));
 }
 
+pub const huge_page_bytes = 2 * 1024 * 1024;
+
+/// As `mapPrivate`, one huge page's worth of memory where one may lie. The system is free to give
+/// small pages.
+pub fn mapHuge() ?[*]align(4096) u8 {
+    const MADV_HUGEPAGE = 14;
+    const memory = mapPrivate(2 * huge_page_bytes) orelse return null;
+    const before = std.mem.alignForward(usize, @intFromPtr(memory), huge_page_bytes) - @intFromPtr(memory);
+    if (before > 0) unmap(memory, before);
+    const page: [*]align(4096) u8 = @alignCast(memory + before);
+    unmap(page + huge_page_bytes, huge_page_bytes - before);
+    _ = call(.madvise, .{ page, huge_page_bytes, MADV_HUGEPAGE });
+    return page;
+}
+
 fn mapResult(result: isize) ?[*]align(4096) u8 {
     if (result < 0) return null;
     return @ptrFromInt(@as(usize, @bitCast(result)));

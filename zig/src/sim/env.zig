@@ -21,6 +21,7 @@ pub fn SimEnv(comptime sizes: Sizes) type {
         pub const ring_bytes: u64 = sizes.ring_bytes;
         pub const ring_bytes_initial: u64 = sizes.initial orelse sizes.ring_bytes;
         pub const hot_window_bytes: u64 = sizes.hot_window_bytes;
+        pub const window_bytes: u64 = sizes.hot_window_bytes;
         pub const bulk_bytes: u64 = sizes.ring_bytes + 1;
         pub const faults: *const Faults = &active;
 
@@ -57,12 +58,6 @@ pub fn SimEnv(comptime sizes: Sizes) type {
 
         /// Prefetching changes nothing that anybody can see.
         pub fn prefetchWrite(_: *const anyopaque) void {}
-
-        pub fn hint(_: *u64, _: u64) void {}
-
-        pub fn hinted(_: *const u64) u64 {
-            return 0;
-        }
 
         pub const Ring = [*]u8;
 

@@ -4,7 +4,8 @@
 //!
 //! The rings' bits lie in one word of the row; or in two, with a summary bit each; or both rings have
 //! one bit, as the two directions of a connection and the processes that share an end have, and one
-//! of those who set it may be killed at any moment.
+//! of those who set it may be killed at any moment. These know of no direct marks, which would make
+//! them too large; others do, where bits are set while a direct mark has not been taken.
 
 const machine = @import("machine.zig");
 const explorer = @import("explorer.zig");
@@ -48,11 +49,12 @@ const World = extern struct {
     epoch: u32,
     is_mortal: bool,
     is_killed: bool,
+    marks_directly: bool,
 };
 
 /// `alone`: one ring has nothing to send and the other a byte more, so that it publishes after a mark
 /// that was taken in vain.
-pub const Bits = enum { one_word, two_words, one_bit, alone };
+pub const Bits = enum { one_word, two_words, one_bit, alone, direct, direct_one_bit };
 
 pub fn scenario(
     comptime name: []const u8,
@@ -74,12 +76,14 @@ fn Variant(comptime bits: Bits) type {
     return struct {
         fn setUp() void {
             world().slots = switch (bits) {
-                .one_word, .alone => .{ 0, 1 },
+                .one_word, .alone, .direct => .{ 0, 1 },
                 .two_words => .{ 0, 64 },
-                .one_bit => .{ 1, 1 },
+                .one_bit, .direct_one_bit => .{ 1, 1 },
             };
-            world().is_mortal = bits == .one_bit;
+            world().is_mortal = bits == .one_bit or bits == .direct_one_bit;
+            world().marks_directly = bits == .direct or bits == .direct_one_bit;
             spawnAll();
+            if (bits == .direct) world().rings[1].to_send = 1;
             if (bits == .alone) {
                 world().rings[0].to_send = stream_bytes + 1;
                 world().rings[1].to_send = 0;
@@ -132,14 +136,13 @@ fn SenderOf(comptime index: u32) type {
 
 fn markReady(slot: u32, rung: *u64, bells: Bells) void {
     const w = world();
-    Rows.markReady(&w.row, &w.bits, slot, rung, bells);
+    if (w.marks_directly) return Rows.markReady(&w.row, &w.bits, slot, rung, bells);
+    Rows.markByBit(&w.row, &w.bits, slot, rung, bells);
 }
 
 const Taken = struct {
     slots: [4]u32 = undefined,
     count: u32 = 0,
-
-    pub fn expect(_: *Taken, _: u64) void {}
 
     pub fn marked(taken: *Taken, slot: u32) void {
         taken.slots[taken.count] = slot;
@@ -157,7 +160,7 @@ fn waiterStep() machine.Next {
     const w = world();
     if (isFinished(&w.rings[0], w.is_killed) and isFinished(&w.rings[1], false)) return .done;
     var taken: Taken = .{};
-    Rows.take(&w.row, &w.bits, &taken);
+    if (w.marks_directly) Rows.take(&w.row, &w.bits, &taken) else Rows.takeBits(&w.row, &w.bits, &taken);
     if (taken.count == 0) return waiterSleeps(w);
     const disarms = machine.choose("disarm while draining", 2) == 1;
     for (&w.rings, w.slots) |*ring, slot| {
@@ -190,7 +193,7 @@ fn drain(w: *World, ring: *Ring, disarms: bool) void {
 fn waiterSleeps(w: *World) machine.Next {
     const value = kernel_module.waitValue(.thread, waiter_bell, &w.epoch);
     Rows.sleepBegin(&w.row, value);
-    if (!Rows.anyReady(&w.row, &w.bits)) {
+    if (!(if (w.marks_directly) Rows.anyReady(&w.row, &w.bits) else Rows.anyBit(&w.row, &w.bits))) {
         machine.wait("sleep in epoll_wait", &isRung, 0);
     }
     w.rung[waiter_bell] = false;
