@@ -90,3 +90,73 @@ pub const shut = struct {
         sendAtSteps(t, &.{"abc"});
     }
 };
+
+pub const behind_unread = struct {
+    pub const summary = "an arrival behind unread bytes is an edge, also when a ring takes over in between";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        exchange(t, t.connectTo(port, .{ .warm = false }));
+    }
+
+    /// Both send, and neither receives.
+    fn exchange(t: *Side, conn: c_int) void {
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        for (0..exchanges) |i| {
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+            t.untilQueued(conn, @intCast(i + 1));
+            wait.epollWait(t, ep, 8, 0);
+            wait.epollWait(t, ep, 8, 0);
+            t.sync("told");
+        }
+        t.recvAll(conn, exchanges);
+        wait.epollWait(t, ep, 8, 0);
+    }
+};
+
+pub const low_water_behind_unread = struct {
+    pub const summary = "SO_RCVLOWAT counts unread bytes of both carriers, for poll and for epoll";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        exchange(t, t.connectTo(port, .{ .warm = false }));
+    }
+
+    fn exchange(t: *Side, conn: c_int) void {
+        _ = t.setOption(conn, .RCVLOWAT, exchanges);
+        const level = wait.epollCreate(t, "level");
+        wait.epollAdd(t, level, conn, wait.IN, 7);
+        const edge = wait.epollCreate(t, "edge");
+        wait.epollAdd(t, edge, conn, wait.IN | wait.ET, 7);
+        for (0..exchanges) |i| {
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+            t.untilQueued(conn, @intCast(i + 1));
+            t.pollNow(conn, libc.POLLIN);
+            wait.epollWait(t, level, 8, 0);
+            wait.epollWait(t, edge, 8, 0);
+            wait.epollWait(t, edge, 8, 0);
+            t.sync("told");
+        }
+    }
+};

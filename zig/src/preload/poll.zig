@@ -162,14 +162,21 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
 fn readable(c: *Conn) bool {
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         const head = @atomicLoad(u64, &c.rx_direction.head, .acquire);
-        return head -% c.end.rx.position >= @max(1, c.lowWater());
+        return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (gate.kind() != .switching or gate.want) return false;
+    return entersReadable(c) or stream.reachesLowWater(c);
+}
+
+fn entersReadable(c: *Conn) bool {
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
     var r = c.receiver();
-    return r.source(c.kernel()) == .ring;
+    return switch (r.source(c.kernel())) {
+        .ring => |n| n >= c.lowWater(),
+        .ring_empty, .kernel, .corrupt => false,
+    };
 }
 
 /// The kernel's view without waiting, merged with the rings'.
@@ -346,6 +353,7 @@ fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
             a.in_words = &c.rx_direction.attn;
             a.in = index;
         } else sound = false;
+        if (c.lowWater() > 1 and stream.isOnBoth(c)) sound = false;
     }
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {

@@ -319,7 +319,7 @@ fn eventsOf(r: *Registration) u32 {
     const c = r.conn;
     var events: u32 = 0;
     if (r.events & in_events != 0) {
-        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else switchedHere(r);
+        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else readySwitched(r);
         if (ready) events |= r.events & in_events;
     }
     if (r.events & out_events != 0) {
@@ -344,7 +344,13 @@ fn levelsOf(r: *Registration) u32 {
     if (readsByRing(c)) {
         r.seen_head = readableHead(r);
         if (isEnough(r, r.seen_head)) levels |= in_events;
-    } else ask |= sys.POLLIN;
+    } else {
+        if (switching(c)) {
+            r.seen_head = readableHead(r);
+            if (stream.reachesLowWater(c)) levels |= in_events;
+        }
+        ask |= sys.POLLIN;
+    }
     if (c.shutRead()) levels |= in_events | sys.EPOLLRDHUP; // the end, whatever still comes
     if (sendsByRing(c)) {
         r.out_reported = writableRing(c);
@@ -364,7 +370,8 @@ fn readyIn(r: *const Registration, head: u64) bool {
 
 /// SO_RCVLOWAT bytes, or one.
 fn isEnough(r: *const Registration, head: u64) bool {
-    return head -% r.conn.end.rx.position >= @max(1, r.conn.lowWater());
+    const c = r.conn;
+    return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
 }
 
 /// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
@@ -377,11 +384,27 @@ fn hasArrived(r: *const Registration, head: u64) bool {
     return @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
 }
 
-/// On TCP, but the sender has entered the ring at the position where we stand.
-fn switchedHere(r: *Registration) bool {
-    return entersHere(r.conn) and readyIn(r, readableHead(r));
+/// Reading is on TCP, but the sender has entered the ring: where we stand, or ahead of us, and we
+/// have bytes of the kernel to read first.
+fn readySwitched(r: *Registration) bool {
+    if (!switching(r.conn)) return false;
+    if (entersHere(r.conn)) return readyIn(r, readableHead(r));
+    return readyAhead(r);
 }
 
+/// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring
+/// behind them, and that both together are as many as SO_RCVLOWAT wants.
+fn readyAhead(r: *const Registration) bool {
+    const c = r.conn;
+    if (r.events & sys.EPOLLET == 0) return stream.reachesLowWater(c);
+    const head = readableHead(r);
+    if (head == r.seen_head) return false;
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    if (gate.kind() != .switching or gate.want or head == gate.position) return false;
+    return c.lowWater() <= 1 or stream.reachesLowWater(c);
+}
+
+/// Reading is on TCP, but the sender has entered the ring at the position where we stand.
 fn entersHere(c: *Conn) bool {
     if (!switching(c)) return false;
     const held = c.lockRx() orelse return false;
@@ -625,6 +648,7 @@ fn wantsLook(r: *const Registration) bool {
     const c = r.conn;
     if (r.events & out_events != 0 and !r.out_reported and sendsByRing(c) and writableRing(c)) return true;
     if (r.events & in_events == 0) return false;
+    if (c.lowWater() > 1 and stream.isOnBoth(c)) return true; // the kernel waits for all of it alone
     if (!readsByRing(c)) return switching(c);
     return readyIn(r, readableHead(r));
 }
@@ -709,8 +733,8 @@ fn hasEvents(r: *Registration) bool {
     const c = r.conn;
     const out = r.events & out_events != 0 and !r.out_reported;
     if (out and sendsByRing(c) and writableRing(c)) return true;
-    if (!readsByRing(c) and !entersHere(c)) return false;
     const head = readableHead(r);
+    if (!readsByRing(c) and !entersHere(c)) return readyAhead(r);
     if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and head != r.seen_head;
     return isEnough(r, head);
 }

@@ -820,6 +820,22 @@ pub fn unread(c: *Conn) usize {
     }
 }
 
+/// Bytes wait on both carriers, or may: then neither of them knows alone whether SO_RCVLOWAT is reached.
+pub fn isOnBoth(c: *const Conn) bool {
+    const direction = c.rx_direction;
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        return @atomicLoad(u64, &direction.down, .acquire) != layout.Direction.open_ended;
+    }
+    const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    return gate.kind() == .switching and !gate.want;
+}
+
+/// SO_RCVLOWAT is more than a byte, and both carriers together have so many.
+pub fn reachesLowWater(c: *Conn) bool {
+    const low_water = c.lowWater();
+    return low_water > 1 and isOnBoth(c) and unread(c) >= low_water;
+}
+
 /// As the kernel tells it by TCP_INQ: the end of the stream counts as a byte.
 pub fn leftToRead(c: *Conn) i32 {
     var polled = [_]sys.PollFd{.{ .fd = c.fd, .events = sys.POLLRDHUP }};
