@@ -1,8 +1,11 @@
 //! How connections end in a reset: peers that are killed, errors that the next call gets.
 
 const libc = @import("../libc.zig");
+const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
+
+extern "c" fn system(command: [*:0]const u8) c_int;
 
 const all_events = libc.POLLIN | libc.POLLOUT | libc.POLLRDHUP;
 const SIGUSR1 = 10;
@@ -199,5 +202,82 @@ pub const handler_sends_meanwhile = struct {
         t.recvAll(handler_conn, 8);
         t.sync("answered");
         t.waitChild(t.child_pid);
+    }
+};
+
+/// A second connection, on which both send, and neither receives: what they send last lies in rings
+/// that the other end has not entered.
+const Unread = struct {
+    const exchanges = 10;
+
+    /// The server's end, which it closes.
+    fn closes(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        const conn = t.acceptFrom(listener, .{ .warm = false });
+        exchange(t, conn);
+        _ = t.close(conn);
+        t.sync("reset");
+    }
+
+    fn client(t: *Side) c_int {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        const conn = t.connectTo(port, .{ .warm = false });
+        exchange(t, conn);
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        return conn;
+    }
+
+    fn exchange(t: *Side, conn: c_int) void {
+        for (0..exchanges) |i| {
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+            t.untilQueued(conn, @intCast(i + 1));
+            t.sync("counted");
+        }
+    }
+};
+
+pub const program_after_reset = struct {
+    pub const summary = "system() after a reset takes neither the error nor unread bytes away";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"exec"};
+    pub const server = Unread.closes;
+
+    pub fn client(t: *Side) void {
+        const conn = Unread.client(t);
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN, 7);
+        t.note("system: {d}", .{system("exit 3") >> 8});
+        wait.epollWait(t, ep, 8, 0);
+        t.pollNow(conn, all_events);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+        t.pollNow(conn, all_events);
+        t.recvAll(conn, Unread.exchanges);
+        _ = t.recv(conn, 16, 0);
+    }
+};
+
+pub const exec_after_reset = struct {
+    pub const summary = "a child that executes a program leaves a connection that was reset as it is";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"exec"};
+    pub const server = Unread.closes;
+
+    pub fn client(t: *Side) void {
+        const conn = Unread.client(t);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+        t.pollNow(conn, all_events);
+        if (t.fork("child")) |_| {
+            _ = libc.execv("/bin/true", &[_:null]?[*:0]const u8{"true"});
+            libc._exit(9);
+        }
+        t.waitChild(t.child_pid);
+        t.pollNow(conn, all_events);
+        t.recvAll(conn, Unread.exchanges);
+        _ = t.recv(conn, 16, 0);
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
     }
 };

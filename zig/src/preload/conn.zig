@@ -161,7 +161,7 @@ pub const Conn = struct {
     }
 
     pub inline fn kernel(c: *Conn) Kernel {
-        return .{ .fd = c.fd, .opener = c.role == .client };
+        return .{ .fd = c.fd, .opener = c.role == .client, .saved_error = &c.end.saved_error };
     }
 
     pub inline fn bells(c: *Conn) arena_module.Bells {
@@ -300,6 +300,8 @@ pub const Kernel = struct {
     fd: i32,
     /// The active opener's acknowledged-byte count includes its SYN.
     opener: bool,
+    /// Where the socket's error goes that a send of ours has taken (`Conn.keepError`).
+    saved_error: *i32,
 
     /// The peer has closed or half-closed, or the connection has failed.
     pub fn ending(k: Kernel) bool {
@@ -351,7 +353,10 @@ pub const Kernel = struct {
     pub fn trySend(k: Kernel, bytes: [*]const u8, len: u64) ?u64 {
         const flags = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
         const n = sys.call(.sendto, .{ k.fd, bytes, len, flags, 0, 0 });
-        return if (n > 0) @intCast(n) else null;
+        if (n > 0) return @intCast(n);
+        // EPIPE is no error of the socket's: it comes again.
+        if (n != sys.neg(.AGAIN) and n != sys.neg(.PIPE)) @atomicStore(i32, k.saved_error, @intCast(n), .release);
+        return null;
     }
 
     const bytes_acked_offset = 120;

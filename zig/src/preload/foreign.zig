@@ -158,6 +158,8 @@ fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
             if (!c.isAttached()) return true;
             var s = c.sender();
             if (!s.inRing()) return true;
+            // Nothing can be sent any more, and trying would take the socket's error away.
+            if (c.kernel().failed()) return true;
             stream.leave(c, &s, reason);
             if (!s.inRing()) return true;
         }
@@ -189,6 +191,8 @@ fn releaseRx(c: *Conn, stakes: Stakes) bool {
     const deadline = sys.nowNs() + patience_ns;
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
+    // After a reset nobody will answer: the kernel says what there is to say.
+    if (c.kernel().failed()) return true;
     var r = c.receiver();
     var rung = false;
     while (true) {
