@@ -281,3 +281,35 @@ pub const exec_after_reset = struct {
         _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
     }
 };
+
+pub const peek_after_reset = struct {
+    pub const summary = "MSG_PEEK after a reset sees all that came before, also where the carrier changed";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.untilQueued(conn, 10);
+        t.sync("ten");
+        t.untilQueued(conn, 20);
+        t.sync("twenty");
+        t.sync("closed");
+        _ = t.send(conn, "x", libc.MSG_NOSIGNAL);
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+        t.recvAll(conn, 20);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+        _ = t.recv(conn, 100, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        _ = t.send(conn, "by ring...", 0);
+        t.sync("ten");
+        t.begin("dprintf", .{});
+        _ = t.result(libc.dprintf(conn, "by TCP...."));
+        t.sync("twenty");
+        _ = t.close(conn);
+        t.sync("closed");
+    }
+};

@@ -216,7 +216,13 @@ pub const Conn = struct {
 
     /// O_NONBLOCK, as last seen.
     pub inline fn isNonblocking(c: *Conn) bool {
+        if (c.isUsedElsewhere()) readModes(c);
         return c.readsCurrentModes().nonblocking;
+    }
+
+    /// Another program, or a descriptor that the library does not know, can change the modes.
+    inline fn isUsedElsewhere(c: *const Conn) bool {
+        return c.end.rx.flags & flag_elsewhere != 0;
     }
 
     inline fn readsCurrentModes(c: *Conn) *const Conn {
@@ -227,6 +233,7 @@ pub const Conn = struct {
     /// SO_RCVLOWAT; 0 as long as it is unknown.
     pub inline fn lowWater(c: *Conn) u32 {
         if (c.modesAreOld()) readModes(c);
+        if (c.isUsedElsewhere()) readLowWater(c);
         return c.receive_low_water;
     }
 
@@ -392,10 +399,11 @@ pub const Kernel = struct {
 };
 
 /// `TxEnd.flags`, `RxEnd.flags`: shut down; do not enter the ring; only as long as another program
-/// holds the connection.
+/// holds the connection; (receiving) used by others than the library's, who can change its modes.
 pub const flag_shut: u32 = 1;
 pub const flag_stay: u32 = 2;
 pub const flag_held: u32 = 4;
+pub const flag_elsewhere: u32 = 8;
 
 var pool: Pool(Conn, 64) = .{};
 
@@ -705,10 +713,14 @@ pub fn readModes(c: *Conn) void {
     c.nonblocking = flags >= 0 and flags & sys.O_NONBLOCK != 0;
     c.receive_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVTIMEO, sys.Timeval));
     c.send_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_SNDTIMEO, sys.Timeval));
-    const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
-    c.receive_low_water = @intCast(@max(1, low));
+    readLowWater(c);
     c.tells_left = options.hasAskedForLeft() and
         sys.getSockopt(c.fd, sys.IPPROTO_TCP, options.TCP_INQ, u32) orelse 0 != 0;
+}
+
+noinline fn readLowWater(c: *Conn) void {
+    const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
+    c.receive_low_water = @intCast(@max(1, low));
 }
 
 /// The descriptor's modes are one for all processes that hold it: the others read them again.

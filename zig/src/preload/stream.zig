@@ -177,8 +177,9 @@ fn peekBeyond(c: *Conn, b: *const Buffers, peeked: usize, flags: u32) usize {
     var rest = b.*;
     rest.skip(peeked);
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
-        // Asking would take the socket's error away.
-        return if (c.kernel().failed()) 0 else @intCast(@max(0, kernelReceive(c, &rest, flags)));
+        // Asking a queue that is empty would take the socket's error away.
+        if (kernelUnread(c) == 0) return 0;
+        return @intCast(@max(0, kernelReceive(c, &rest, flags)));
     }
     const held = c.lockRx() orelse return 0;
     defer c.unlockRx(held);
