@@ -160,3 +160,29 @@ pub const low_water_behind_unread = struct {
         }
     }
 };
+
+pub const read_and_moved = struct {
+    pub const summary = "an arrival that has been read is an edge still after the connection has moved to TCP";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '0', 3);
+        t.recvAll(conn, 3);
+        t.begin("dprintf", .{});
+        _ = t.result(libc.dprintf(conn, "x"));
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{"abc"});
+    }
+};

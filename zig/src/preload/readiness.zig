@@ -319,7 +319,7 @@ fn eventsOf(r: *Registration) u32 {
     const c = r.conn;
     var events: u32 = 0;
     if (r.events & in_events != 0) {
-        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else readySwitched(r);
+        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else readyOnTcp(r);
         if (ready) events |= r.events & in_events;
     }
     if (r.events & out_events != 0) {
@@ -348,7 +348,7 @@ fn levelsOf(r: *Registration) u32 {
         if (switching(c)) {
             r.seen_head = readableHead(r);
             if (stream.reachesLowWater(c)) levels |= in_events;
-        }
+        } else r.seen_head = c.end.rx.position;
         ask |= sys.POLLIN;
     }
     if (c.shutRead()) levels |= in_events | sys.EPOLLRDHUP; // the end, whatever still comes
@@ -384,12 +384,21 @@ fn hasArrived(r: *const Registration, head: u64) bool {
     return @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
 }
 
-/// Reading is on TCP, but the sender has entered the ring: where we stand, or ahead of us, and we
-/// have bytes of the kernel to read first.
-fn readySwitched(r: *Registration) bool {
-    if (!switching(r.conn)) return false;
+/// Reading is on TCP. The ring has something to add where the sender has entered it: where we stand,
+/// or ahead of us, and we have bytes of the kernel to read first.
+fn readyOnTcp(r: *Registration) bool {
+    if (!switching(r.conn)) return hasLeftUntold(r);
     if (entersHere(r.conn)) return readyIn(r, readableHead(r));
     return readyAhead(r);
+}
+
+/// The ring has been read to its end and left: an arrival there of which nobody was told is an edge
+/// still (`hasArrived`).
+fn hasLeftUntold(r: *const Registration) bool {
+    if (r.events & sys.EPOLLET == 0) return false;
+    const rx = &r.conn.end.rx;
+    const untold: i64 = @bitCast(rx.position -% r.seen_head);
+    return untold > 0 and @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
 }
 
 /// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring
@@ -649,7 +658,7 @@ fn wantsLook(r: *const Registration) bool {
     if (r.events & out_events != 0 and !r.out_reported and sendsByRing(c) and writableRing(c)) return true;
     if (r.events & in_events == 0) return false;
     if (c.lowWater() > 1 and stream.isOnBoth(c)) return true; // the kernel waits for all of it alone
-    if (!readsByRing(c)) return switching(c);
+    if (!readsByRing(c)) return switching(c) or hasLeftUntold(r);
     return readyIn(r, readableHead(r));
 }
 
@@ -734,7 +743,7 @@ fn hasEvents(r: *Registration) bool {
     const out = r.events & out_events != 0 and !r.out_reported;
     if (out and sendsByRing(c) and writableRing(c)) return true;
     const head = readableHead(r);
-    if (!readsByRing(c) and !entersHere(c)) return readyAhead(r);
+    if (!readsByRing(c) and !entersHere(c)) return readyAhead(r) or hasLeftUntold(r);
     if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and head != r.seen_head;
     return isEnough(r, head);
 }
