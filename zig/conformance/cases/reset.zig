@@ -6,6 +6,8 @@ const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
 
 extern "c" fn system(command: [*:0]const u8) c_int;
+extern "c" fn popen(command: [*:0]const u8, mode: [*:0]const u8) ?*libc.FILE;
+extern "c" fn pclose(stream: *libc.FILE) c_int;
 
 const all_events = libc.POLLIN | libc.POLLOUT | libc.POLLRDHUP;
 const SIGUSR1 = 10;
@@ -311,5 +313,38 @@ pub const peek_after_reset = struct {
         t.sync("twenty");
         _ = t.close(conn);
         t.sync("closed");
+    }
+};
+
+pub const programs_on_both_sides = struct {
+    pub const summary = "both ends have started programs: a reset's error comes once, at once";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "exec", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.sync("client's program");
+        const program = popen("cat", "w") orelse t.fail("popen", .{}); // until pclose
+        t.sync("both programs");
+        t.recvAll(conn, 3);
+        t.sync("read");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        t.setNonBlocking(conn, true);
+        _ = t.recv(conn, 16, 0);
+        _ = t.recv(conn, 16, 0);
+        t.note("pclose: {d}", .{pclose(program)});
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.note("system: {d}", .{system("exit 3") >> 8});
+        t.sync("client's program");
+        t.sync("both programs");
+        _ = t.send(conn, "abc", 0);
+        t.sync("read");
+        _ = t.setLinger(conn, 1, 0);
+        _ = t.close(conn);
+        t.sync("reset");
     }
 };
