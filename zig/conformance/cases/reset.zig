@@ -348,3 +348,68 @@ pub const programs_on_both_sides = struct {
         t.sync("reset");
     }
 };
+
+pub const sendfile_after_reset = struct {
+    pub const summary = "the error that a MSG_WAITALL left behind is sendfile's";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.sync("moved");
+        _ = t.send(conn, "last", 0);
+        t.sync("received");
+        _ = t.setLinger(conn, 1, 0);
+        _ = t.close(conn);
+        t.sync("reset");
+    }
+
+    pub fn client(t: *Side) void {
+        t.catchSignal(libc.SIGPIPE, true);
+        const conn = t.connected(.{});
+        const file = t.file("to be sent");
+        t.begin("dprintf", .{});
+        _ = t.result(libc.dprintf(conn, "by TCP from here on"));
+        t.sync("moved");
+        t.untilQueued(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recv(conn, 16, libc.MSG_WAITALL);
+        _ = t.sendfile(conn, file, 0, 10);
+        t.caught(libc.SIGPIPE);
+        _ = t.sendfile(conn, file, 0, 10);
+        t.caught(libc.SIGPIPE);
+    }
+};
+
+pub const undecided_and_shared = struct {
+    pub const summary = "an error that MSG_WAITALL met stands in poll and epoll, for a connection just begun, too";
+    pub const carrier: Carrier = .either;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{ .warm = false });
+        _ = t.send(conn, "last", 0);
+        t.sync("received");
+        _ = t.setLinger(conn, 1, 0);
+        _ = t.close(conn);
+        t.sync("reset");
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{ .warm = false });
+        if (t.fork("child")) |_| while (true) t.pause();
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN, 7);
+        t.untilQueued(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recv(conn, 16, libc.MSG_WAITALL);
+        t.pollNow(conn, all_events);
+        wait.epollWait(t, ep, 8, 0);
+        _ = libc.kill(t.child_pid, libc.SIGKILL);
+        t.waitChild(t.child_pid);
+        _ = t.recv(conn, 16, 0);
+    }
+};

@@ -216,13 +216,15 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         if (from.revents & sys.POLLIN != 0) if (nestedAt(p.fd)) |e| if (!nesting.isReadable(e, false)) {
             p.revents &= ~(sys.POLLIN | sys.POLLRDNORM);
         };
+        if (conn_module.find(p.fd)) |c| if (c.hasError()) {
+            p.revents |= sys.POLLERR;
+        };
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
             const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
             if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
             const ending = from.revents & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
             if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
-            if (c.hasError()) p.revents |= sys.POLLERR;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;

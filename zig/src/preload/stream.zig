@@ -243,6 +243,11 @@ pub const Attempt = struct {
     has_bytes: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
+
+    /// Nothing more comes on the kernel's socket, and asking would take its error away.
+    inline fn isOver(attempt: *const Attempt, c: *Conn) bool {
+        return attempt.has_bytes and c.kernel().failed() and kernelUnread(c) == 0;
+    }
 };
 
 /// A call with a timeout is not begun again (signal(7)).
@@ -252,7 +257,7 @@ fn interrupted(timeout_ns: u64) isize {
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
 inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isize {
-    if (!c.isAttached()) return kernelReceive(c, b, flags);
+    if (!c.isAttached()) return if (attempt.isOver(c)) 0 else kernelReceive(c, b, flags);
     const held = c.lockRx() orelse return sys.neg(.AGAIN);
     if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
     var r = c.receiver();
@@ -326,6 +331,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
             },
             .kernel => {
+                if (attempt.isOver(c)) return 0;
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
                 if (r.ended(c.kernel())) return n;
