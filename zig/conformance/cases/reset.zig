@@ -413,3 +413,18 @@ pub const undecided_and_shared = struct {
         _ = t.recv(conn, 16, 0);
     }
 };
+
+pub const peek_ahead_after_reset = struct {
+    pub const summary = "MSG_PEEK after a reset sees what lies in a ring behind unread bytes of the kernel";
+    pub const carrier: Carrier = .ring;
+    pub const server = Unread.closes;
+
+    pub fn client(t: *Side) void {
+        const conn = Unread.client(t);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+        t.recvAll(conn, 1);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+        t.recvAll(conn, Unread.exchanges - 1);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+    }
+};

@@ -339,9 +339,14 @@ pub const Kernel = struct {
     /// A socket that was reset looks like one that has had a FIN, which counts as a byte; with an
     /// empty queue, where the ring begins tells which it is.
     pub fn mayBeOneShort(k: Kernel) bool {
+        return k.mayBeOneShortBehind(0);
+    }
+
+    /// The same for what comes behind `peeked` bytes, which must be all that the queue has.
+    pub fn mayBeOneShortBehind(k: Kernel, peeked: u64) bool {
         var queued: c_int = 0;
         return k.tcpState() == tcp_close and
-            sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == 0;
+            sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == peeked;
     }
 
     /// Bytes ever read from the kernel.
