@@ -186,3 +186,41 @@ pub const read_and_moved = struct {
         sendAtSteps(t, &.{"abc"});
     }
 };
+
+pub const read_where_entered = struct {
+    pub const summary = "an arrival that has been read is an edge still where a ring has just taken over";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    /// After a shutdown there is always something to receive, if only the end.
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        for (0..exchanges) |_| {
+            t.sync("told");
+            t.sync("sent");
+            t.untilQueued(conn, 1);
+            t.recvAll(conn, 1);
+            wait.epollWait(t, ep, 8, 0);
+            wait.epollWait(t, ep, 8, 0);
+        }
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        const conn = t.connectTo(port, .{ .warm = false });
+        for (0..exchanges) |_| {
+            t.sync("told");
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+        }
+        t.sync("done");
+    }
+};

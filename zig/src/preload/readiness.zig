@@ -378,10 +378,15 @@ fn isEnough(r: *const Registration, head: u64) bool {
 /// read ones have woken.
 fn hasArrived(r: *const Registration, head: u64) bool {
     if (head == r.seen_head) return false;
-    const rx = &r.conn.end.rx;
-    if (head != rx.position) return isEnough(r, head);
-    // What was seen before the ring was entered says nothing about it.
-    return @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
+    if (head != r.conn.end.rx.position) return isEnough(r, head);
+    return head != toldTo(r);
+}
+
+/// Where the ring's bytes begin of which nobody was told: what was seen before the ring was entered
+/// says nothing about it.
+fn toldTo(r: *const Registration) u64 {
+    const entered = r.conn.end.rx.entered;
+    return if (@as(i64, @bitCast(r.seen_head -% entered)) < 0) entered else r.seen_head;
 }
 
 /// Reading is on TCP. The ring has something to add where the sender has entered it: where we stand,
@@ -396,9 +401,7 @@ fn readyOnTcp(r: *Registration) bool {
 /// still (`hasArrived`).
 fn hasLeftUntold(r: *const Registration) bool {
     if (r.events & sys.EPOLLET == 0) return false;
-    const rx = &r.conn.end.rx;
-    const untold: i64 = @bitCast(rx.position -% r.seen_head);
-    return untold > 0 and @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
+    return @as(i64, @bitCast(r.conn.end.rx.position -% toldTo(r))) > 0;
 }
 
 /// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring
