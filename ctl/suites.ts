@@ -28,8 +28,6 @@ interface Suite {
   /** `full`: also what takes too long for every day. `values`: options that have some. */
   command(full: boolean, values: ReadonlyMap<string, string>): string[];
   folder?: string;
-  /** Only when it is named, or with `--full`: why stands in docs/TESTING.md. */
-  byName?: boolean;
   counts(outcome: Outcome): Counts;
 }
 
@@ -84,7 +82,6 @@ const suites: readonly Suite[] = [
     name: "random",
     summary: "random programs of socket calls over kernel TCP and over rings, compared",
     command: (full, values) => deno(...randomWords(full, values)),
-    byName: true,
     counts: countsOfInterleave,
   },
   {
@@ -117,7 +114,7 @@ function denoTest(file: string, full: boolean): string[] {
 export async function run(call: Call): Promise<number> {
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
-  for (const suite of chosenSuites(call.operands, call.flags.has("full"))) {
+  for (const suite of chosenSuites(call.operands)) {
     console.log(`\n==> ${suite.name}: ${suite.summary}`);
     const start = performance.now();
     const counts = await runSuite(suite, call);
@@ -131,15 +128,14 @@ export async function run(call: Call): Promise<number> {
   return sum.failed === 0 ? exitCode.ok : exitCode.failed;
 }
 
-function chosenSuites(names: readonly string[], full: boolean): readonly Suite[] {
+function chosenSuites(names: readonly string[]): readonly Suite[] {
   const known = suites.map(({ name }) => name);
   const wrong = names.find((name) => !known.includes(name));
   if (wrong !== undefined) {
     const hint = didYouMean(wrong, known) || `; there are ${known.join(", ")}`;
     throw wrongUse(testSpec(), `no suite '${wrong}'${hint}`);
   }
-  if (names.length === 0) return suites.filter(({ byName }) => full || !byName);
-  return suites.filter(({ name }) => names.includes(name));
+  return names.length === 0 ? suites : suites.filter(({ name }) => names.includes(name));
 }
 
 function testSpec(): CommandSpec {
