@@ -428,3 +428,30 @@ pub const peek_ahead_after_reset = struct {
         _ = t.recv(conn, 100, libc.MSG_PEEK);
     }
 };
+
+pub const one_shot_in_a_child = struct {
+    pub const summary = "a ONESHOT registration of a child tells of a reset that its parent has seen first";
+    pub const carrier: Carrier = .ring;
+    pub const server = sendsAndResets;
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        const go = t.pipe();
+        if (t.fork("child")) |c| {
+            var child = c;
+            _ = child.read(go[0], 1);
+            const ep = wait.epollCreate(&child, "ep");
+            wait.epollAdd(&child, ep, conn, wait.OUT | wait.ONESHOT, 7);
+            wait.epollWait(&child, ep, 8, 0);
+            wait.epollWait(&child, ep, 8, 0);
+            child.exitChild(0);
+        }
+        t.recvAll(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.recv(conn, 16, 0);
+        _ = t.write(go[1], "x");
+        t.waitChild(t.child_pid);
+    }
+};

@@ -107,6 +107,7 @@ fn controlIn(
     if (op == .ADD and reply.value == 0) c.w.noteRegistered(holder);
     const edges = events & (waiting.ET | waiting.ONESHOT) != 0 and events & waiting.OUT != 0;
     if (op != .DEL and edges) c.w.end(holder.end).edges_of_out = true;
+    if (op != .DEL and events & waiting.ET != 0) c.w.end(holder.end).edges_of_in = true;
 }
 
 pub fn epollWait(c: *Conductor, step: *const Step) Over!void {

@@ -535,7 +535,10 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     }
     r.idle_looks = 0;
     noteReported(r);
-    const speaks = r.conn.kernel_speaks or r.conn.shutRead();
+    // A ONESHOT registration is told once: nothing is left for the kernel's look, and what the kernel
+    // has told another process is known there alone.
+    const once = r.events & sys.EPOLLONESHOT != 0 and r.conn.shared;
+    const speaks = r.conn.kernel_speaks or r.conn.shutRead() or once;
     events[n] = .{ .events = if (speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
