@@ -29,8 +29,6 @@ interface Suite {
   /** `full`: also what takes too long for every day. `values`: options that have some. */
   command(full: boolean, values: ReadonlyMap<string, string>): string[];
   folder?: string;
-  /** Only when it is named, or with `--full`: why stands in docs/TESTING.md. */
-  byName?: boolean;
   /** It runs a program that is built for tests only. */
   needsChecks?: boolean;
   counts(outcome: Outcome): Counts;
@@ -91,7 +89,6 @@ const suites: readonly Suite[] = [
     summary: "random programs of socket calls over kernel TCP and over rings, compared",
     command: (full, values) => deno(...randomWords(full, values)),
     needsChecks: true,
-    byName: true,
     counts: countsOfInterleave,
   },
   {
@@ -124,7 +121,7 @@ function denoTest(file: string, full: boolean): string[] {
 export async function run(call: Call): Promise<number> {
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
-  const chosen = chosenSuites(call.operands, call.flags.has("full"));
+  const chosen = chosenSuites(call.operands);
   if (chosen.some(({ needsChecks }) => needsChecks)) {
     console.log("building the programs that only tests run (a minute the first time)");
     await buildChecks();
@@ -143,15 +140,14 @@ export async function run(call: Call): Promise<number> {
   return sum.failed === 0 ? exitCode.ok : exitCode.failed;
 }
 
-function chosenSuites(names: readonly string[], full: boolean): readonly Suite[] {
+function chosenSuites(names: readonly string[]): readonly Suite[] {
   const known = suites.map(({ name }) => name);
   const wrong = names.find((name) => !known.includes(name));
   if (wrong !== undefined) {
     const hint = didYouMean(wrong, known) || `; there are ${known.join(", ")}`;
     throw wrongUse(testSpec(), `no suite '${wrong}'${hint}`);
   }
-  if (names.length === 0) return suites.filter(({ byName }) => full || !byName);
-  return suites.filter(({ name }) => names.includes(name));
+  return names.length === 0 ? suites : suites.filter(({ name }) => names.includes(name));
 }
 
 function testSpec(): CommandSpec {

@@ -3,6 +3,8 @@
 
 const std = @import("std");
 const libc = @import("../libc.zig");
+const rights = @import("../rights.zig");
+const wait = @import("../calls_wait.zig");
 const text = @import("../text.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
@@ -400,5 +402,75 @@ pub const by_system_calls = struct {
         t.begin("syscall close", .{});
         _ = t.result(call(.close, conn, 0, 0));
         _ = t.send(conn, "x", 0);
+    }
+};
+
+pub const passed_modes = struct {
+    pub const summary = "modes set through a descriptor that came by SCM_RIGHTS hold for the first one, too";
+    pub const carrier: Carrier = .tcp;
+    pub const reasons: []const []const u8 = &.{"fd_passed"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        t.sync("quiet");
+        _ = t.send(conn, "abc", 0);
+        t.sync("three");
+        _ = t.send(conn, "defghij", 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        const copy = rights.passToSelf(conn);
+        t.label(copy, "copy");
+        t.setNonBlocking(copy, true);
+        _ = t.recv(conn, 1, 0);
+        t.setNonBlocking(copy, false);
+        _ = t.setTimeout(copy, .RCVTIMEO, 20);
+        _ = t.recv(conn, 1, 0);
+        _ = t.setTimeout(copy, .RCVTIMEO, 0);
+        _ = t.setOption(copy, .RCVLOWAT, 10);
+        t.sync("quiet");
+        t.untilQueued(conn, 3);
+        t.pollNow(conn, libc.POLLIN);
+        t.sync("three");
+        t.untilQueued(conn, 10);
+        t.pollNow(conn, libc.POLLIN);
+        _ = t.recv(conn, 16, 0);
+        t.sync("done");
+    }
+};
+
+pub const passed_after_one_shot = struct {
+    pub const summary = "a ONESHOT registration that has fired is there still when its connection is passed";
+    pub const carrier: Carrier = .either;
+    const sends = 6;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        const conn = t.acceptFrom(listener, .{ .warm = false });
+        t.sync("done");
+        t.recvAll(conn, sends);
+    }
+
+    /// It offers, and nobody adopts.
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        const conn = t.connectTo(port, .{ .warm = false });
+        for (0..sends) |_| _ = t.send(conn, "x", 0);
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.OUT | wait.ONESHOT, 7);
+        wait.epollWait(t, ep, 8, 0);
+        t.note("passed: {}", .{rights.passToSelf(conn) >= 0});
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollCtl(t, ep, .ADD, conn, wait.OUT, 8);
+        wait.epollCtl(t, ep, .MOD, conn, wait.OUT | wait.ONESHOT, 9);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollCtl(t, ep, .DEL, conn, 0, 0);
+        wait.epollCtl(t, ep, .DEL, conn, 0, 0);
+        t.sync("done");
     }
 };

@@ -90,3 +90,137 @@ pub const shut = struct {
         sendAtSteps(t, &.{"abc"});
     }
 };
+
+pub const behind_unread = struct {
+    pub const summary = "an arrival behind unread bytes is an edge, also when a ring takes over in between";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        exchange(t, t.connectTo(port, .{ .warm = false }));
+    }
+
+    /// Both send, and neither receives.
+    fn exchange(t: *Side, conn: c_int) void {
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        for (0..exchanges) |i| {
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+            t.untilQueued(conn, @intCast(i + 1));
+            wait.epollWait(t, ep, 8, 0);
+            wait.epollWait(t, ep, 8, 0);
+            t.sync("told");
+        }
+        t.recvAll(conn, exchanges);
+        wait.epollWait(t, ep, 8, 0);
+    }
+};
+
+pub const low_water_behind_unread = struct {
+    pub const summary = "SO_RCVLOWAT counts unread bytes of both carriers, for poll and for epoll";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        exchange(t, t.connectTo(port, .{ .warm = false }));
+    }
+
+    fn exchange(t: *Side, conn: c_int) void {
+        _ = t.setOption(conn, .RCVLOWAT, exchanges);
+        const level = wait.epollCreate(t, "level");
+        wait.epollAdd(t, level, conn, wait.IN, 7);
+        const edge = wait.epollCreate(t, "edge");
+        wait.epollAdd(t, edge, conn, wait.IN | wait.ET, 7);
+        for (0..exchanges) |i| {
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+            t.untilQueued(conn, @intCast(i + 1));
+            t.pollNow(conn, libc.POLLIN);
+            wait.epollWait(t, level, 8, 0);
+            wait.epollWait(t, edge, 8, 0);
+            wait.epollWait(t, edge, 8, 0);
+            t.sync("told");
+        }
+    }
+};
+
+pub const read_and_moved = struct {
+    pub const summary = "an arrival that has been read is an edge still after the connection has moved to TCP";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "stdio", "fd_passed" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '0', 3);
+        t.recvAll(conn, 3);
+        t.begin("dprintf", .{});
+        _ = t.result(libc.dprintf(conn, "x"));
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{"abc"});
+    }
+};
+
+pub const read_where_entered = struct {
+    pub const summary = "an arrival that has been read is an edge still where a ring has just taken over";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    /// After a shutdown there is always something to receive, if only the end.
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        for (0..exchanges) |_| {
+            t.sync("told");
+            t.sync("sent");
+            t.untilQueued(conn, 1);
+            t.recvAll(conn, 1);
+            wait.epollWait(t, ep, 8, 0);
+            wait.epollWait(t, ep, 8, 0);
+        }
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        const conn = t.connectTo(port, .{ .warm = false });
+        for (0..exchanges) |_| {
+            t.sync("told");
+            _ = t.send(conn, "x", 0);
+            t.sync("sent");
+        }
+        t.sync("done");
+    }
+};

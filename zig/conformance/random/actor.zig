@@ -8,6 +8,7 @@
 const std = @import("std");
 const connection = @import("../connection.zig");
 const libc = @import("../libc.zig");
+const rights = @import("../rights.zig");
 const wait = @import("actor_wait.zig");
 const wire = @import("wire.zig");
 
@@ -111,7 +112,7 @@ fn perform(command: *const Command, reply: *Reply) void {
         .dup => libc.dup(c.fd),
         .dup2 => libc.dup2(c.fd, c.flags),
         .fcntl_dup => libc.fcntl(c.fd, libc.F_DUPFD, @as(c_int, 40)),
-        .pass_to_self => passToSelf(c.fd),
+        .pass_to_self => rights.passToSelf(c.fd),
         .close => libc.close(c.fd),
         .listen => listen(reply),
         .connect, .connect_nonblock => connect(c),
@@ -287,26 +288,6 @@ fn setNonBlocking(fd: c_int, on: bool) i64 {
     if (flags < 0) return -1;
     const wanted = if (on) flags | libc.O_NONBLOCK else flags & ~@as(c_int, libc.O_NONBLOCK);
     return libc.fcntl(fd, libc.F_SETFL, wanted);
-}
-
-// -- descriptors ----------------------------------------------------------------------------------
-
-/// By SCM_RIGHTS over a pair of Unix sockets: a further descriptor of the same socket.
-fn passToSelf(fd: c_int) i64 {
-    var pair: [2]c_int = undefined;
-    if (libc.socketpair(libc.AF_UNIX, libc.SOCK_STREAM, 0, &pair) != 0) return -1;
-    defer for (pair) |end| closeQuietly(end);
-    const Control = extern struct { length: usize, level: c_int, kind: c_int, fd: c_int, padding: c_int = 0 };
-    var byte = [_]u8{'x'};
-    var vector = libc.iovec{ .base = &byte, .length = 1 };
-    var control: Control = .{ .length = 20, .level = libc.SOL_SOCKET, .kind = 1, .fd = fd };
-    var header: libc.msghdr = .{ .vectors = @ptrCast(&vector), .count = 1 };
-    header.control = &control;
-    header.control_length = @sizeOf(Control);
-    if (libc.sendmsg(pair[0], &header, 0) != 1) return -1;
-    control.fd = -1;
-    if (libc.recvmsg(pair[1], &header, 0) != 1) return -1;
-    return control.fd;
 }
 
 // -- connections ----------------------------------------------------------------------------------

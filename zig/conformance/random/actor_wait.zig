@@ -109,8 +109,8 @@ fn isBefore(_: void, a: waiting.Event, b: waiting.Event) bool {
 
 const settle_looks_max = 20_000;
 
-/// Waits until what is on its way has come: of each descriptor, so many bytes to be received, and
-/// these events. The value is 0, or of the first that never comes to that, 1 and what it says.
+/// Waits until what is on its way has come: of each descriptor, so many bytes to be received, these
+/// events, and the answer to a FIN of its own. The value is 0, or of the first that never comes to that, 1 and what it says.
 pub fn settle(c: *const Command, reply: *Reply) i64 {
     for (c.entries[0..c.entry_count]) |entry| {
         for (0..settle_looks_max) |_| {
@@ -132,9 +132,25 @@ fn isSettled(entry: wire.Entry, reply: *Reply) bool {
         reply.entries[0].events = seen;
         if (seen & entry.events != entry.events) return false;
     }
+    if (awaitsAnswer(entry.fd)) return false;
     // Last, in every case: the kernel answers when it has done with the segment that it is at.
     var queued: c_int = -1;
     const code = libc.ioctl(entry.fd, libc.FIONREAD, @intFromPtr(&queued));
     reply.a = queued;
     return code == 0 and (entry.queued < 0 or queued == entry.queued);
+}
+
+/// A FIN has been sent that is not acknowledged yet. The peer takes some milliseconds for that, and
+/// then whoever waits for edges here is woken once more.
+fn awaitsAnswer(fd: c_int) bool {
+    const fin_wait_1 = 4;
+    const last_ack = 9;
+    const closing = 11;
+    var info: [8]u8 = @splat(0);
+    var length: u32 = info.len;
+    if (libc.getsockopt(fd, libc.IPPROTO_TCP, libc.TCP_INFO, &info, &length) != 0) return false;
+    return switch (info[0]) {
+        fin_wait_1, last_ack, closing => true,
+        else => false,
+    };
 }

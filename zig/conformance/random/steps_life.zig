@@ -300,7 +300,12 @@ pub fn move(c: *Conductor, step: *const Step) Over!void {
 fn drainProcess(c: *Conductor, step: *const Step, process: u8) Over!void {
     for (0..c.w.holders.count) |i| {
         const holder = c.w.holders.items[i];
-        if (holder.process == process and c.w.waiting(holder.end) > 0) try stream.drainEnd(c, step, holder.end);
+        if (holder.process != process) continue;
+        if (c.w.waiting(holder.end) > 0) try stream.drainEnd(c, step, holder.end);
+        // Bytes in a ring that the peer has not entered, because the kernel has others for it, are
+        // sent again over TCP: an edge that it is told once more, a listed difference.
+        const peer = holder.end ^ 1;
+        if (!c.w.end(peer).closed and c.w.end(peer).edges_of_in) try stream.drainEnd(c, step, peer);
     }
 }
 

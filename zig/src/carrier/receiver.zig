@@ -298,6 +298,10 @@ pub fn Receiver(comptime Env: type) type {
                     .ring => {
                         if (!self.inRing()) _ = self.tryEnter(kernel);
                         const position = self.end.position;
+                        if (self.isLeft()) {
+                            if (!self.leaveAt(.tcp)) return .corrupt;
+                            continue;
+                        }
                         const wanted = Gate.wanted(position).word();
                         if (Env.cas(&self.direction.gate, now.word(), wanted) != null) continue;
                         self.noteTcp();
@@ -305,6 +309,13 @@ pub fn Receiver(comptime Env: type) type {
                     },
                 }
             }
+        }
+
+        /// Read to its end, which the sender has left: nothing is to be recalled, and a recall would
+        /// be answered by nobody.
+        fn isLeft(self: *Self) bool {
+            if (self.ringBytes() != 0) return false;
+            return Env.load(.acquire_or_release, &self.direction.down) == self.end.position;
         }
 
         fn recallAsk(self: *Self, position: u64, bells: anytype) Recall {

@@ -174,7 +174,7 @@ pub const Conn = extern struct {
     }
 
     pub inline fn kernel(c: *Conn) Kernel {
-        return .{ .fd = c.fd, .opener = c.role == .client };
+        return .{ .fd = c.fd, .opener = c.role == .client, .saved_error = &c.end.saved_error };
     }
 
     pub inline fn bells(c: *Conn) arena_module.Bells {
@@ -244,7 +244,13 @@ pub const Conn = extern struct {
     }
 
     pub inline fn isNonblocking(c: *Conn) bool {
+        if (c.isUsedElsewhere()) readModes(c);
         return c.readsCurrentModes().nonblocking;
+    }
+
+    /// Another program, or a descriptor that the library does not know, can change the modes.
+    inline fn isUsedElsewhere(c: *const Conn) bool {
+        return c.end.rx.flags & flag_elsewhere != 0;
     }
 
     inline fn readsCurrentModes(c: *Conn) *const Conn {
@@ -255,6 +261,7 @@ pub const Conn = extern struct {
     /// SO_RCVLOWAT; 0 as long as it is unknown.
     pub inline fn lowWater(c: *Conn) u32 {
         if (c.modesAreOld()) readModes(c);
+        if (c.isUsedElsewhere()) readLowWater(c);
         return c.receive_low_water;
     }
 
@@ -328,6 +335,8 @@ pub const Kernel = struct {
     fd: i32,
     /// The active opener's acknowledged-byte count includes its SYN.
     opener: bool,
+    /// Where the socket's error goes that a send of ours has taken (`Conn.keepError`).
+    saved_error: *i32,
 
     /// The peer has closed or half-closed, or the connection has failed.
     pub fn ending(k: Kernel) bool {
@@ -367,9 +376,14 @@ pub const Kernel = struct {
     /// A socket that was reset looks like one that has had a FIN, which counts as a byte; with an
     /// empty queue, where the ring begins tells which it is.
     pub fn mayBeOneShort(k: Kernel) bool {
+        return k.mayBeOneShortBehind(0);
+    }
+
+    /// The same for what comes behind `peeked` bytes, which must be all that the queue has.
+    pub fn mayBeOneShortBehind(k: Kernel, peeked: u64) bool {
         var queued: c_int = 0;
         return k.tcpState() == tcp_close and
-            sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == 0;
+            sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == peeked;
     }
 
     /// Bytes ever read from the kernel.
@@ -388,7 +402,10 @@ pub const Kernel = struct {
     pub fn trySend(k: Kernel, bytes: [*]const u8, len: u64) ?u64 {
         const flags = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
         const n = sys.call(.sendto, .{ k.fd, bytes, len, flags, 0, 0 });
-        return if (n > 0) @intCast(n) else null;
+        if (n > 0) return @intCast(n);
+        // EPIPE is no error of the socket's: it comes again.
+        if (n != sys.neg(.AGAIN) and n != sys.neg(.PIPE)) @atomicStore(i32, k.saved_error, @intCast(n), .release);
+        return null;
     }
 
     const bytes_acked_offset = 120;
@@ -424,10 +441,11 @@ pub const Kernel = struct {
 };
 
 /// `TxEnd.flags`, `RxEnd.flags`: shut down; do not enter the ring; only as long as another program
-/// holds the connection.
+/// holds the connection; (receiving) used by others than the library's, who can change its modes.
 pub const flag_shut: u32 = 1;
 pub const flag_stay: u32 = 2;
 pub const flag_held: u32 = 4;
+pub const flag_elsewhere: u32 = 8;
 
 var pool: Pool(Conn, 64) = .{};
 
@@ -737,10 +755,14 @@ pub fn readModes(c: *Conn) void {
     c.nonblocking = flags >= 0 and flags & sys.O_NONBLOCK != 0;
     c.receive_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVTIMEO, sys.Timeval));
     c.send_timeout_ns = timeoutNs(sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_SNDTIMEO, sys.Timeval));
-    const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
-    c.receive_low_water = @intCast(@max(1, low));
+    readLowWater(c);
     c.tells_left = options.hasAskedForLeft() and
         sys.getSockopt(c.fd, sys.IPPROTO_TCP, options.TCP_INQ, u32) orelse 0 != 0;
+}
+
+noinline fn readLowWater(c: *Conn) void {
+    const low = sys.getSockopt(c.fd, sys.SOL_SOCKET, sys.SO_RCVLOWAT, i32) orelse 1;
+    c.receive_low_water = @intCast(@max(1, low));
 }
 
 /// The descriptor's modes are one for all processes that hold it: the others read them again.

@@ -90,6 +90,7 @@ pub fn release(c: *Conn, reason: Reason) void {
         arena_module.unbind(c);
         return conn_module.makePlain(c, reason);
     }
+    if (reason == .fd_passed) setElsewhere(c, true);
     const sent = leaveTx(c, reason, conn_module.flag_stay);
     if (!releaseRx(c, .must) or !sent) return giveUp(c);
     c.setReason(reason);
@@ -101,6 +102,7 @@ pub fn hold(c: *Conn, reason: Reason, stakes: Stakes) void {
         .undecided, .attached => {},
         else => return,
     }
+    setElsewhere(c, true);
     const forever = c.end.tx.flags & conn_module.flag_stay != 0 and !c.isHeld();
     const flags = if (forever) conn_module.flag_stay else conn_module.flag_stay | conn_module.flag_held;
     const sent = leaveTx(c, reason, flags);
@@ -139,6 +141,9 @@ fn lift(c: *Conn, holds: u64) void {
         if (!r.recallLift()) return;
     }
     c.end.tx.flags &= ~(conn_module.flag_stay | conn_module.flag_held);
+    setElsewhere(c, false);
+    conn_module.readModes(c);
+    conn_module.tellModesChanged(c);
     c.setReason(if (c.isAttached()) .none else .undecided);
     c.next_attempt = c.calls +% 1;
     log.debug("fd {d}: no other program holds it any more", .{c.fd});
@@ -158,6 +163,8 @@ fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
             if (!c.isAttached()) return true;
             var s = c.sender();
             if (!s.inRing()) return true;
+            // Nothing can be sent any more, and trying would take the socket's error away.
+            if (c.kernel().failed()) return true;
             stream.leave(c, &s, reason);
             if (!s.inRing()) return true;
         }
@@ -165,6 +172,12 @@ fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
         var p = [_]sys.PollFd{.{ .fd = c.fd, .events = sys.POLLOUT }};
         _ = sys.poll(&p, 1_000_000, null);
     }
+}
+
+fn setElsewhere(c: *Conn, is: bool) void {
+    const held = c.lockRx() orelse return;
+    defer c.unlockRx(held);
+    if (is) c.end.rx.flags |= conn_module.flag_elsewhere else c.end.rx.flags &= ~conn_module.flag_elsewhere;
 }
 
 /// Holds the send lock.
@@ -189,6 +202,8 @@ fn releaseRx(c: *Conn, stakes: Stakes) bool {
     const deadline = sys.nowNs() + patience_ns;
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
+    // After a reset nobody will answer: the kernel says what there is to say.
+    if (c.kernel().failed()) return true;
     var r = c.receiver();
     var rung = false;
     while (true) {

@@ -38,7 +38,8 @@ var places_mutex: lock.Mutex = .{};
 
 /// epoll_ctl for an attached connection without a system call; null: the kernel has to do it now.
 pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
-    if (!c.isAttached() or e.foreign) return null;
+    if (e.foreign) return null;
+    if (!c.isAttached()) return changeSilent(e, c, op, fd, event);
     if (op != sys.EPOLL_CTL_DEL) {
         const wanted = event orelse return null;
         if (wanted.events & sys.EPOLLEXCLUSIVE != 0) return null;
@@ -69,6 +70,33 @@ pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollE
         else => return null,
     }
     epoll.kickSleepers(e);
+    return 0;
+}
+
+/// epoll_ctl for a ONESHOT registration that had fired when its connection left the ring for good: the
+/// kernel has none, and the next MOD makes one. Null: it is not that.
+fn changeSilent(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
+    if (c.registration_count == 0) return null;
+    const guard = e.mutex.lock();
+    if (!guard.ok()) return null;
+    defer guard.unlock();
+    const place = placeOf(c, e, fd) orelse return null;
+    const r = place.*.?;
+    if (!r.wanted or !r.disabled or r.in_kernel) return null;
+    switch (op) {
+        sys.EPOLL_CTL_ADD => return sys.neg(.EXIST),
+        sys.EPOLL_CTL_DEL => delete(r),
+        sys.EPOLL_CTL_MOD => {
+            const wanted = event orelse return null;
+            const result = sys.call(.epoll_ctl, .{ e.fd, sys.EPOLL_CTL_ADD, fd, wanted });
+            if (result < 0) return result;
+            set(r, wanted);
+            r.in_kernel = true;
+            r.kernel_events = wanted.events;
+            r.kernel_data = wanted.data;
+        },
+        else => return null,
+    }
     return 0;
 }
 
@@ -465,6 +493,10 @@ fn drop(r: *Registration, closing: bool) void {
     leave(r);
     // A copy of the descriptor elsewhere would keep a deleted registration alive in the kernel.
     if (!e.foreign and (!closing or (!r.wanted and r.in_kernel))) applyPlain(r);
+    if (!e.foreign and !closing and r.wanted and r.disabled) {
+        r.in_kernel = false;
+        return; // `changeSilent`
+    }
     countKinds(r, 0);
     free(r);
 }

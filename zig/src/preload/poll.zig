@@ -162,14 +162,21 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
 fn readable(c: *Conn) bool {
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         const head = @atomicLoad(u64, &c.rx_direction.head, .acquire);
-        return head -% c.end.rx.position >= @max(1, c.lowWater());
+        return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (gate.kind() != .switching or gate.want) return false;
+    return entersReadable(c) or stream.reachesLowWater(c);
+}
+
+fn entersReadable(c: *Conn) bool {
     const held = c.lockRx() orelse return false;
     defer c.unlockRx(held);
     var r = c.receiver();
-    return r.source(c.kernel()) == .ring;
+    return switch (r.source(c.kernel())) {
+        .ring => |n| n >= c.lowWater(),
+        .ring_empty, .kernel, .corrupt => false,
+    };
 }
 
 /// The kernel's view without waiting, merged with the rings'.
@@ -209,13 +216,15 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         if (from.revents & sys.POLLIN != 0) if (nestedAt(p.fd)) |e| if (!nesting.isReadable(e, false)) {
             p.revents &= ~(sys.POLLIN | sys.POLLRDNORM);
         };
+        if (conn_module.find(p.fd)) |c| if (c.hasError()) {
+            p.revents |= sys.POLLERR;
+        };
         if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
             p.revents |= ringEvents(c, p.events);
             const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
             if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
             const ending = from.revents & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
             if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
-            if (c.hasError()) p.revents |= sys.POLLERR;
             // The peer is going: a send will not block, the kernel will tell it the truth.
             if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
             if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;
@@ -347,6 +356,7 @@ fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
             a.in_words = &c.rx_direction.attn;
             a.in = index;
         } else sound = false;
+        if (c.lowWater() > 1 and stream.isOnBoth(c)) sound = false;
     }
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {

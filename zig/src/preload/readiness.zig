@@ -332,7 +332,7 @@ fn eventsOf(r: *Registration) u32 {
     const c = r.conn;
     var events: u32 = 0;
     if (r.events & in_events != 0) {
-        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else switchedHere(r);
+        const ready = if (readsByRing(c)) readyIn(r, readableHead(r)) else readyOnTcp(r);
         if (ready) events |= r.events & in_events;
     }
     if (r.events & out_events != 0) {
@@ -357,7 +357,13 @@ fn levelsOf(r: *Registration) u32 {
     if (readsByRing(c)) {
         r.seen_head = readableHead(r);
         if (isEnough(r, r.seen_head)) levels |= in_events;
-    } else ask |= sys.POLLIN;
+    } else {
+        if (switching(c)) {
+            r.seen_head = readableHead(r);
+            if (stream.reachesLowWater(c)) levels |= in_events;
+        } else r.seen_head = c.end.rx.position;
+        ask |= sys.POLLIN;
+    }
     if (c.shutRead()) levels |= in_events | sys.EPOLLRDHUP; // the end, whatever still comes
     if (sendsByRing(c)) {
         r.out_reported = writableRing(c);
@@ -377,24 +383,53 @@ fn readyIn(r: *const Registration, head: u64) bool {
 
 /// SO_RCVLOWAT bytes, or one.
 fn isEnough(r: *const Registration, head: u64) bool {
-    return head -% r.conn.end.rx.position >= @max(1, r.conn.lowWater());
+    const c = r.conn;
+    return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
 }
 
 /// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
 /// read ones have woken.
 fn hasArrived(r: *const Registration, head: u64) bool {
     if (head == r.seen_head) return false;
-    const rx = &r.conn.end.rx;
-    if (head != rx.position) return isEnough(r, head);
-    // What was seen before the ring was entered says nothing about it.
-    return @as(i64, @bitCast(r.seen_head -% rx.entered)) >= 0;
+    if (head != r.conn.end.rx.position) return isEnough(r, head);
+    return head != toldTo(r);
 }
 
-/// On TCP, but the sender has entered the ring at the position where we stand.
-fn switchedHere(r: *Registration) bool {
-    return entersHere(r.conn) and readyIn(r, readableHead(r));
+/// Where the ring's bytes begin of which nobody was told: what was seen before the ring was entered
+/// says nothing about it.
+fn toldTo(r: *const Registration) u64 {
+    const entered = r.conn.end.rx.entered;
+    return if (@as(i64, @bitCast(r.seen_head -% entered)) < 0) entered else r.seen_head;
 }
 
+/// Reading is on TCP. The ring has something to add where the sender has entered it: where we stand,
+/// or ahead of us, and we have bytes of the kernel to read first.
+fn readyOnTcp(r: *Registration) bool {
+    if (!switching(r.conn)) return hasLeftUntold(r);
+    if (entersHere(r.conn)) return readyIn(r, readableHead(r));
+    return readyAhead(r);
+}
+
+/// The ring has been read to its end and left: an arrival there of which nobody was told is an edge
+/// still (`hasArrived`).
+fn hasLeftUntold(r: *const Registration) bool {
+    if (r.events & sys.EPOLLET == 0) return false;
+    return @as(i64, @bitCast(r.conn.end.rx.position -% toldTo(r))) > 0;
+}
+
+/// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring
+/// behind them, and that both together are as many as SO_RCVLOWAT wants.
+fn readyAhead(r: *const Registration) bool {
+    const c = r.conn;
+    if (r.events & sys.EPOLLET == 0) return stream.reachesLowWater(c);
+    const head = readableHead(r);
+    if (head == r.seen_head) return false;
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    if (gate.kind() != .switching or gate.want or head == gate.position) return false;
+    return c.lowWater() <= 1 or stream.reachesLowWater(c);
+}
+
+/// Reading is on TCP, but the sender has entered the ring at the position where we stand.
 fn entersHere(c: *Conn) bool {
     if (!switching(c)) return false;
     const held = c.lockRx() orelse return false;
@@ -513,7 +548,10 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     }
     r.idle_looks = 0;
     noteReported(r);
-    const speaks = r.conn.kernel_speaks or r.conn.shutRead();
+    // A ONESHOT registration is told once: nothing is left for the kernel's look, and what the kernel
+    // has told another process is known there alone.
+    const once = r.events & sys.EPOLLONESHOT != 0 and r.conn.shared;
+    const speaks = r.conn.kernel_speaks or r.conn.shutRead() or once;
     events[n] = .{ .events = if (speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
@@ -641,7 +679,8 @@ fn wantsLook(r: *const Registration) bool {
     const c = r.conn;
     if (r.events & out_events != 0 and !r.out_reported and sendsByRing(c) and writableRing(c)) return true;
     if (r.events & in_events == 0) return false;
-    if (!readsByRing(c)) return switching(c);
+    if (c.lowWater() > 1 and stream.isOnBoth(c)) return true; // the kernel waits for all of it alone
+    if (!readsByRing(c)) return switching(c) or hasLeftUntold(r);
     return readyIn(r, readableHead(r));
 }
 
@@ -729,8 +768,8 @@ fn hasEvents(r: *Registration) bool {
     const c = r.conn;
     const out = r.events & out_events != 0 and !r.out_reported;
     if (out and sendsByRing(c) and writableRing(c)) return true;
-    if (!readsByRing(c) and !entersHere(c)) return false;
     const head = readableHead(r);
+    if (!readsByRing(c) and !entersHere(c)) return readyAhead(r) or hasLeftUntold(r);
     if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and head != r.seen_head;
     return isEnough(r, head);
 }

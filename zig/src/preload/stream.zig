@@ -101,15 +101,17 @@ fn peekBeyond(c: *Conn, b: *const Buffers, peeked: usize, flags: u32) usize {
     var rest = b.*;
     rest.skip(peeked);
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
-        // Asking would take the socket's error away.
-        return if (c.kernel().failed()) 0 else @intCast(@max(0, kernelReceive(c, &rest, flags)));
+        // Asking a queue that is empty would take the socket's error away.
+        if (kernelUnread(c) == 0) return 0;
+        return @intCast(@max(0, kernelReceive(c, &rest, flags)));
     }
     const held = c.lockRx() orelse return 0;
     defer c.unlockRx(held);
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (gate.kind() != .switching or gate.want) return 0;
     const position = c.kernel().receivePosition() orelse return 0;
-    if (position +% c.end.rx.carried +% peeked != gate.position) return 0;
+    const missing = gate.position -% (position +% c.end.rx.carried +% peeked);
+    if (missing != 0 and !(missing == 1 and c.kernel().mayBeOneShortBehind(peeked))) return 0;
     // The receiver's end as it will be when it has entered.
     var end = c.end.rx;
     end.position = gate.position;
@@ -166,6 +168,11 @@ pub const Attempt = struct {
     has_bytes: bool = false,
     /// End of the call's patience; 0: not asked yet.
     deadline: u64 = 0,
+
+    /// Nothing more comes on the kernel's socket, and asking would take its error away.
+    inline fn isOver(attempt: *const Attempt, c: *Conn) bool {
+        return attempt.has_bytes and c.kernel().failed() and kernelUnread(c) == 0;
+    }
 };
 
 /// A call with a timeout is not begun again (signal(7)).
@@ -175,7 +182,7 @@ fn interrupted(timeout_ns: u64) isize {
 
 /// One attempt under the lock: bytes, 0 at the end of the stream, or -EAGAIN and others.
 inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isize {
-    if (!c.isAttached()) return kernelReceive(c, b, flags);
+    if (!c.isAttached()) return if (attempt.isOver(c)) 0 else kernelReceive(c, b, flags);
     const held = c.lockRx() orelse return sys.neg(.AGAIN);
     if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
     var r = c.receiver();
@@ -249,6 +256,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
             },
             .kernel => {
+                if (attempt.isOver(c)) return 0;
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
                 if (r.ended(c.kernel())) return n;
@@ -760,6 +768,22 @@ pub fn unread(c: *Conn) usize {
         .ring_empty, .corrupt => return 0,
         .kernel => return kernelUnread(c) + aheadInRing(c),
     }
+}
+
+/// Bytes wait on both carriers, or may: then neither of them knows alone whether SO_RCVLOWAT is reached.
+pub fn isOnBoth(c: *const Conn) bool {
+    const direction = c.rx_direction;
+    if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
+        return @atomicLoad(u64, &direction.down, .acquire) != layout.Direction.open_ended;
+    }
+    const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    return gate.kind() == .switching and !gate.want;
+}
+
+/// SO_RCVLOWAT is more than a byte, and both carriers together have so many.
+pub fn reachesLowWater(c: *Conn) bool {
+    const low_water = c.lowWater();
+    return low_water > 1 and isOnBoth(c) and unread(c) >= low_water;
 }
 
 /// As the kernel tells it by TCP_INQ: the end of the stream counts as a byte.

@@ -73,9 +73,10 @@ fn untilPipe(c: *Conn, pipe: c_int, events: i16) isize {
     return if (section.wasInterrupted()) n else section.restart;
 }
 
-/// Bytes for the socket ride the ring (or can from here on); else the kernel's own call is right.
+/// Bytes for the socket ride the ring (or can from here on), or the call ends with an error that we
+/// keep; else the kernel's own call is right.
 pub fn sendsByRing(c: *Conn) bool {
-    return applies(c) and stream.enterRing(c);
+    return applies(c) and (stream.enterRing(c) or c.hasError());
 }
 
 /// splice moves between a pipe and something else; any other pair is the kernel's to refuse.
