@@ -218,6 +218,7 @@ pub fn option(c: *Conductor, step: *const Step) Over!void {
     var command: Command = .{ .op = .setsockopt, .fd = holder.fd, .b = libc.SOL_SOCKET };
     switch (step.below(3, 8)) {
         0, 1 => {
+            if (c.w.hasEdgesElsewhere(index)) return;
             command.flags = SO_RCVLOWAT;
             command.a = step.pick(4, i64, &.{ 1, 1, 1, 10, 500 });
             const reply = try c.call(actor, &command, "setsockopt({f}, SO_RCVLOWAT, {d})", .{ called, command.a });
@@ -256,6 +257,7 @@ pub fn shutdown(c: *Conductor, step: *const Step) Over!void {
     const index = c.w.chooseEnd(step, 0, {}, World.any) orelse return;
     const holder = c.w.chooseHolder(step, 1, index) orelse return;
     const actor = c.w.chooseActor(step, 2, holder.process);
+    if (c.w.hasEdgesElsewhere(index)) return;
     const how = step.pick(3, c_int, &.{ libc.SHUT_WR, libc.SHUT_WR, libc.SHUT_WR, libc.SHUT_RD, libc.SHUT_RDWR });
     try c.settle(index);
     const command: Command = .{ .op = .shutdown, .fd = holder.fd, .flags = how };

@@ -258,6 +258,7 @@ fn happen(c: *Conductor, step: *const Step, sleep: *Sleep, actor: *world.Actor, 
             try sendFrom(c, step, peer, sleep.missing - first);
         },
         .half_close => {
+            if (c.w.hasEdgesElsewhere(peer)) return sendFrom(c, step, peer, sleep.missing);
             const holder = c.w.chooseHolder(step, 5, peer).?;
             const command: Command = .{ .op = .shutdown, .fd = holder.fd, .flags = libc.SHUT_WR };
             _ = try c.call(c.w.chooseActor(step, 5, holder.process), &command, "shutdown({f}, WR)", .{conductor.name(holder)});
@@ -277,6 +278,7 @@ fn happen(c: *Conductor, step: *const Step, sleep: *Sleep, actor: *world.Actor, 
         .own_shutdown => {
             const other = c.w.otherActor(sleep.holder.process, actor) orelse
                 return sendFrom(c, step, peer, sleep.missing);
+            if (c.w.hasEdgesElsewhere(sleep.index)) return sendFrom(c, step, peer, sleep.missing);
             const command: Command = .{ .op = .shutdown, .fd = sleep.holder.fd, .flags = libc.SHUT_RD };
             _ = try c.call(other, &command, "shutdown({f}, RD)", .{conductor.name(sleep.holder)});
             stream.isShut(c, sleep.index, libc.SHUT_RD);

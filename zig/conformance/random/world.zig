@@ -158,6 +158,19 @@ pub const World = struct {
         return !holder.registered or w.holderCount(holder.end) == 1;
     }
 
+    /// Somebody waits for its edges, and several processes have it: a shutdown or an SO_RCVLOWAT by
+    /// another one than the waiting one wakes nobody by the ring, a listed difference.
+    pub fn hasEdgesElsewhere(w: *World, index: u8) bool {
+        if (!w.end(index).edges_of_in) return false;
+        var first: ?u8 = null;
+        for (w.holders.slice()) |holder| {
+            if (holder.end != index) continue;
+            if (first != null and first != holder.process) return true;
+            first = holder.process;
+        }
+        return false;
+    }
+
     pub fn noteRegistered(w: *World, holder: Holder) void {
         for (w.holders.slice()) |*h| {
             if (h.process == holder.process and h.fd == holder.fd) h.registered = true;
