@@ -20,6 +20,7 @@ const SIGUSR1 = 10;
 const SIGUSR2 = 12;
 
 const patience_ms = 6;
+const registrations_max = 3;
 
 /// poll, ppoll or select of everything that a process has.
 pub fn poll(c: *Conductor, step: *const Step) Over!void {
@@ -85,6 +86,9 @@ pub fn epollCtl(c: *Conductor, step: *const Step) Over!void {
     var events = step.pick(3, u32, &interests) | mode;
     // An edge of OUT is told once more when the connection moves: a listed difference.
     if (mode & waiting.ET != 0) events &= ~@as(u32, waiting.OUT);
+    // In more than four instances (`blocked` makes one) a connection leaves the ring, for which its
+    // peer may have to send again: listed (epoll_shared, recall_timeout).
+    if (op == .ADD and c.w.end(holder.end).registrations >= registrations_max) return;
     // Adding looks at once.
     try c.settle(holder.end);
     try controlIn(c, step, ep, op, holder, events);
@@ -104,7 +108,11 @@ fn controlIn(
     const reply = try c.call(actor, &command, "epoll_ctl(ep{d}@{d}, {s}, {f}, {f})", .{
         ep.epoll, ep.fd, @tagName(op), conductor.name(holder), text.events(events),
     });
-    if (op == .ADD and reply.value == 0) c.w.noteRegistered(holder);
+    if (op == .ADD and reply.value == 0) {
+        c.w.noteRegistered(holder);
+        c.w.end(holder.end).registrations += 1;
+    }
+    if (op == .DEL and reply.value == 0) c.w.end(holder.end).registrations -|= 1;
     const edges = events & (waiting.ET | waiting.ONESHOT) != 0 and events & waiting.OUT != 0;
     if (op != .DEL and edges) c.w.end(holder.end).edges_of_out = true;
     if (op != .DEL and events & waiting.ET != 0) c.w.end(holder.end).edges_of_in = true;
@@ -227,6 +235,7 @@ const Sleep = struct {
         _ = try c.call(actor, &command, "close(ep{d})", .{sleep.epoll.epoll});
         c.w.epoll_count -= 1;
         c.w.epolls.count -= 1;
+        c.w.end(sleep.index).registrations -|= 1;
     }
 
     fn isRestarted(sleep: *const Sleep) bool {

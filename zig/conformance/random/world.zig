@@ -30,6 +30,8 @@ pub const End = struct {
     low_water: u64 = 1,
     /// Somebody waits for its edges of writability: then how its buffers empty must not be seen.
     edges_of_out: bool = false,
+    /// In so many instances of epoll, by whatever descriptors.
+    registrations: u8 = 0,
     /// Somebody waits for its edges of readability.
     edges_of_in: bool = false,
 };
