@@ -6,6 +6,8 @@
 //!   interleave --quick          the short ones
 //!   interleave --trace          also print the way to each fault
 //!   interleave NAME...          only tests whose name contains one of these
+//!   interleave --jobs N         so many at a time (one for each cpu, but no more than two: each may
+//!                               take 2 GB)
 //!
 //! One line a test, 'N passed, N failed' at the end, exit code 0 only if none failed.
 
@@ -135,6 +137,7 @@ const allocator = std.heap.c_allocator;
 const Arguments = struct {
     quick: bool = false,
     trace: bool = false,
+    jobs: usize = 0,
     names: [16][]const u8 = undefined,
     name_count: usize = 0,
 
@@ -147,6 +150,8 @@ const Arguments = struct {
                 arguments.quick = true;
             } else if (std.mem.eql(u8, argument, "--trace")) {
                 arguments.trace = true;
+            } else if (std.mem.eql(u8, argument, "--jobs")) {
+                arguments.jobs = std.fmt.parseInt(usize, iterator.next() orelse "", 10) catch 1;
             } else if (arguments.name_count < arguments.names.len) {
                 arguments.names[arguments.name_count] = argument;
                 arguments.name_count += 1;
@@ -164,31 +169,81 @@ const Arguments = struct {
     }
 };
 
+/// Shared by the workers, which are processes, as what a test switches in is global.
+const Board = struct {
+    /// The next test that nobody has taken.
+    next: u32 = 0,
+    passed: u32 = 0,
+    failed: u32 = 0,
+    /// One prints.
+    printing: u32 = 0,
+
+    fn create() !*Board {
+        const bytes = try std.posix.mmap(
+            null,
+            @sizeOf(Board),
+            .{ .READ = true, .WRITE = true },
+            .{ .TYPE = .SHARED, .ANONYMOUS = true },
+            -1,
+            0,
+        );
+        const board: *Board = @ptrCast(bytes.ptr);
+        board.* = .{};
+        return board;
+    }
+
+    fn print(board: *Board, text: []const u8) void {
+        while (@cmpxchgWeak(u32, &board.printing, 0, 1, .acquire, .monotonic) != null) _ = std.c.sched_yield();
+        defer @atomicStore(u32, &board.printing, 0, .release);
+        var rest = text;
+        while (rest.len > 0) {
+            const n = std.c.write(1, rest.ptr, rest.len);
+            if (n <= 0) std.c._exit(1);
+            rest = rest[@intCast(n)..];
+        }
+    }
+};
+
 pub fn main(init: std.process.Init.Minimal) !u8 {
-    var buffer: [8192]u8 = undefined;
-    var threaded: std.Io.Threaded = .init_single_threaded;
-    var file = std.Io.File.stdout().writerStreaming(threaded.io(), &buffer);
-    const out = &file.interface;
+    const board: *Board = try .create();
     if (!fiber.supported) {
-        try out.print("skip  the fibers of the interleaving test know x86-64 Linux only\n", .{});
-        try out.print("0 passed, 0 failed\n", .{});
-        try out.flush();
+        board.print("skip  the fibers of the interleaving test know x86-64 Linux only\n0 passed, 0 failed\n");
         return 0;
     }
     const arguments: Arguments = .parse(init.args);
-    var passed: u32 = 0;
-    var failed: u32 = 0;
-    for (&tests) |*t| {
+    const cpus = std.Thread.getCpuCount() catch 1;
+    const jobs = if (arguments.jobs > 0) arguments.jobs else @min(cpus, 2);
+    for (1..jobs) |_| if (std.c.fork() == 0) {
+        work(board, &arguments) catch std.c._exit(1);
+        std.c._exit(0);
+    };
+    try work(board, &arguments);
+    for (1..jobs) |_| {
+        var status: c_int = 0;
+        if (std.c.waitpid(-1, &status, 0) < 0 or status != 0) board.failed += 1;
+    }
+    const sum = board.passed + board.failed;
+    if (sum == 0) board.print("no test has such a name\n");
+    var line: [64]u8 = undefined;
+    board.print(try std.fmt.bufPrint(&line, "{d} passed, {d} failed\n", .{ board.passed, board.failed }));
+    return if (board.failed == 0 and sum != 0) 0 else 1;
+}
+
+/// Takes tests until none is left.
+fn work(board: *Board, arguments: *const Arguments) !void {
+    while (true) {
+        const index = @atomicRmw(u32, &board.next, .Add, 1, .monotonic);
+        if (index >= tests.len) return;
+        const t = &tests[index];
         var name_buffer: [128]u8 = undefined;
         const name = try testName(t, &name_buffer);
         if (!arguments.selects(t, name)) continue;
-        if (try run(t, name, arguments.trace, out)) passed += 1 else failed += 1;
-        try out.flush();
+        var text: std.Io.Writer.Allocating = .init(allocator);
+        defer text.deinit();
+        const ok = try run(t, name, arguments.trace, &text.writer);
+        _ = @atomicRmw(u32, if (ok) &board.passed else &board.failed, .Add, 1, .monotonic);
+        board.print(text.written());
     }
-    if (passed + failed == 0) try out.print("no test has such a name\n", .{});
-    try out.print("{d} passed, {d} failed\n", .{ passed, failed });
-    try out.flush();
-    return if (failed == 0 and passed != 0) 0 else 1;
 }
 
 fn testName(t: *const Test, buffer: []u8) ![]const u8 {
