@@ -429,6 +429,40 @@ pub const peek_ahead_after_reset = struct {
     }
 };
 
+pub const shut_before_the_ring = struct {
+    pub const summary = "unread bytes of both carriers stay when their reader shuts down and the peer sends on";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const listener = t.listening(.{});
+        _ = t.acceptFrom(listener, .{ .label = "first" });
+        const conn = t.acceptFrom(listener, .{ .warm = false });
+        Unread.exchange(t, conn);
+        _ = t.shutdown(conn, libc.SHUT_RDWR);
+        t.sync("shut down");
+        t.sync("sent after it");
+        t.untilEvents(conn, libc.POLLERR);
+        _ = t.recv(conn, 100, libc.MSG_PEEK);
+        _ = t.recv(conn, 100, 0);
+        _ = t.recv(conn, 100, 0);
+        _ = t.recv(conn, 100, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const port: u16 = @intCast(t.hear("port"));
+        _ = t.connectTo(port, .{ .label = "first" });
+        const conn = t.connectTo(port, .{ .warm = false });
+        Unread.exchange(t, conn);
+        t.sync("shut down");
+        t.untilEvents(conn, libc.POLLRDHUP);
+        _ = t.send(conn, "into the void", libc.MSG_NOSIGNAL);
+        t.untilEvents(conn, libc.POLLHUP);
+        _ = t.send(conn, "again", libc.MSG_NOSIGNAL);
+        t.pollNow(conn, all_events);
+        t.sync("sent after it");
+    }
+};
+
 pub const one_shot_in_a_child = struct {
     pub const summary = "a ONESHOT registration of a child tells of a reset that its parent has seen first";
     pub const carrier: Carrier = .ring;

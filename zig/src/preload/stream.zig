@@ -587,6 +587,7 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     // Moving bytes would take the socket's error away, which is this call's.
     const condition = if (quiet) .open else c.kernel().condition();
     if (condition == .failed) return kernelVerdict(c, flags);
+    if (condition == .ending and !wanted and isShutAndUnread(c)) return kernelSend(c, b, flags);
     if (wanted or flags & send_kernel_flags != 0 or condition == .ending) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
         if (s.inRing()) return kernelVerdict(c, flags);
@@ -595,6 +596,15 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     const start = b.*;
     const n = intoRing(c, &s, b);
     return if (s.flags() & layout.attn_flag_want != 0) recalled(c, &s, b, start, n) else n;
+}
+
+/// The peer has shut down reading before it came to the ring. What lies there stays for it, as it
+/// would in the kernel's queue: moved, it would be answered with a reset, and so is what comes now.
+fn isShutAndUnread(c: *Conn) bool {
+    const direction = c.tx_direction;
+    if (@atomicLoad(u64, &direction.attn_flags, .acquire) & layout.attn_flag_closed == 0) return false;
+    const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
+    return gate.kind() == .switching and !gate.want;
 }
 
 /// Not where several processes take turns: none of them sees all exchanges.
