@@ -57,6 +57,21 @@ pub fn acceptFrom(t: *Side, listener: c_int, setup: Setup) c_int {
     return fd;
 }
 
+/// The server's second connection: not warmed up, but with all that the first one has made ready, so
+/// that a ring can take over at once. The first one stays open.
+pub fn acceptedSecond(t: *Side) c_int {
+    const listener = listening(t, .{});
+    _ = acceptFrom(t, listener, .{ .label = "first" });
+    return acceptFrom(t, listener, .{ .warm = false });
+}
+
+/// The client's, to `acceptedSecond` of the other side.
+pub fn connectedSecond(t: *Side) c_int {
+    const port: u16 = @intCast(t.hear("port"));
+    _ = connectTo(t, port, .{ .label = "first" });
+    return connectTo(t, port, .{ .warm = false });
+}
+
 /// The client's connection to `listening` or `accepted` of the other side.
 pub fn connected(t: *Side, setup: Setup) c_int {
     return connectTo(t, @intCast(t.hear("port")), setup);

@@ -106,6 +106,8 @@ pub const Side = struct {
     pub const connected = connection.connected;
     pub const listening = connection.listening;
     pub const acceptFrom = connection.acceptFrom;
+    pub const acceptedSecond = connection.acceptedSecond;
+    pub const connectedSecond = connection.connectedSecond;
     pub const connectTo = connection.connectTo;
     pub const warmUp = connection.warmUp;
 

@@ -447,18 +447,14 @@ pub const passed_after_one_shot = struct {
     const sends = 6;
 
     pub fn server(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const conn = t.acceptedSecond();
         t.sync("done");
         t.recvAll(conn, sends);
     }
 
     /// It offers, and nobody adopts.
     pub fn client(t: *Side) void {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        const conn = t.connectTo(port, .{ .warm = false });
+        const conn = t.connectedSecond();
         for (0..sends) |_| _ = t.send(conn, "x", 0);
         const ep = wait.epollCreate(t, "ep");
         wait.epollAdd(t, ep, conn, wait.OUT | wait.ONESHOT, 7);

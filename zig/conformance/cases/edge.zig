@@ -97,15 +97,11 @@ pub const behind_unread = struct {
     const exchanges = 10;
 
     pub fn server(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+        exchange(t, t.acceptedSecond());
     }
 
     pub fn client(t: *Side) void {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        exchange(t, t.connectTo(port, .{ .warm = false }));
+        exchange(t, t.connectedSecond());
     }
 
     /// Both send, and neither receives.
@@ -131,15 +127,11 @@ pub const low_water_behind_unread = struct {
     const exchanges = 10;
 
     pub fn server(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        exchange(t, t.acceptFrom(listener, .{ .warm = false }));
+        exchange(t, t.acceptedSecond());
     }
 
     pub fn client(t: *Side) void {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        exchange(t, t.connectTo(port, .{ .warm = false }));
+        exchange(t, t.connectedSecond());
     }
 
     fn exchange(t: *Side, conn: c_int) void {
@@ -194,9 +186,7 @@ pub const read_where_entered = struct {
 
     /// After a shutdown there is always something to receive, if only the end.
     pub fn server(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const conn = t.acceptedSecond();
         const ep = wait.epollCreate(t, "ep");
         _ = t.shutdown(conn, libc.SHUT_RD);
         wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
@@ -213,9 +203,7 @@ pub const read_where_entered = struct {
     }
 
     pub fn client(t: *Side) void {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        const conn = t.connectTo(port, .{ .warm = false });
+        const conn = t.connectedSecond();
         for (0..exchanges) |_| {
             t.sync("told");
             _ = t.send(conn, "x", 0);

@@ -214,18 +214,14 @@ const Unread = struct {
 
     /// The server's end, which it closes.
     fn closes(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const conn = t.acceptedSecond();
         exchange(t, conn);
         _ = t.close(conn);
         t.sync("reset");
     }
 
     fn client(t: *Side) c_int {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        const conn = t.connectTo(port, .{ .warm = false });
+        const conn = t.connectedSecond();
         exchange(t, conn);
         t.sync("reset");
         t.untilEvents(conn, libc.POLLHUP);
@@ -434,9 +430,7 @@ pub const shut_before_the_ring = struct {
     pub const carrier: Carrier = .ring;
 
     pub fn server(t: *Side) void {
-        const listener = t.listening(.{});
-        _ = t.acceptFrom(listener, .{ .label = "first" });
-        const conn = t.acceptFrom(listener, .{ .warm = false });
+        const conn = t.acceptedSecond();
         Unread.exchange(t, conn);
         _ = t.shutdown(conn, libc.SHUT_RDWR);
         t.sync("shut down");
@@ -449,9 +443,7 @@ pub const shut_before_the_ring = struct {
     }
 
     pub fn client(t: *Side) void {
-        const port: u16 = @intCast(t.hear("port"));
-        _ = t.connectTo(port, .{ .label = "first" });
-        const conn = t.connectTo(port, .{ .warm = false });
+        const conn = t.connectedSecond();
         Unread.exchange(t, conn);
         t.sync("shut down");
         t.untilEvents(conn, libc.POLLRDHUP);

@@ -30,6 +30,11 @@ pub const Gate = packed struct(u64) {
         return @enumFromInt(gate.tag);
     }
 
+    /// The sender is in the ring, and the receiver has not followed nor asked it back.
+    pub fn isEntering(gate: Gate) bool {
+        return gate.kind() == .switching and !gate.want;
+    }
+
     pub fn word(gate: Gate) u64 {
         return @bitCast(gate);
     }

@@ -232,7 +232,6 @@ pub const Conn = extern struct {
         lock.release(&c.end.rx.lock, held);
     }
 
-    /// O_NONBLOCK, as last seen.
     /// After a sleep that was ended by something else than the kernel socket.
     pub fn noteQuiet(c: *Conn) void {
         @atomicStore(u64, &c.quiet_at, clock.ticks(), .monotonic);
@@ -243,6 +242,7 @@ pub const Conn = extern struct {
         return now -% @atomicLoad(u64, &c.quiet_at, .monotonic) < clock.fromNs(constants.kernel_look_tx_ns);
     }
 
+    /// O_NONBLOCK, as last seen.
     pub inline fn isNonblocking(c: *Conn) bool {
         if (c.isUsedElsewhere()) readModes(c);
         return c.readsCurrentModes().nonblocking;
@@ -340,8 +340,7 @@ pub const Kernel = struct {
 
     /// The peer has closed or half-closed, or the connection has failed.
     pub fn ending(k: Kernel) bool {
-        var p = [_]sys.PollFd{.{ .fd = k.fd, .events = sys.POLLRDHUP }};
-        return sys.poll(&p, 0, null) > 0;
+        return k.condition() != .open;
     }
 
     pub const Condition = enum { open, ending, failed };
@@ -355,8 +354,7 @@ pub const Kernel = struct {
 
     /// Nothing can be sent or received any more.
     pub fn failed(k: Kernel) bool {
-        var p = [_]sys.PollFd{.{ .fd = k.fd, .events = 0 }};
-        return sys.poll(&p, 0, null) > 0;
+        return k.condition() == .failed;
     }
 
     /// Bytes ever handed to the kernel for sending. Read, not counted, so that writes behind the
@@ -721,7 +719,7 @@ pub fn tellClosed(c: *Conn) void {
 /// The sender has put bytes into the ring, or may, that are to be read from there.
 pub fn isEntered(direction: *const layout.Direction) bool {
     const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
-    return gate.kind() == .ring or gate.kind() == .switching and !gate.want;
+    return gate.kind() == .ring or gate.isEntering();
 }
 
 /// Reads past an urgent byte that was never part of the stream: it would lie in the kernel's queue

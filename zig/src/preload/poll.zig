@@ -165,7 +165,7 @@ fn readable(c: *Conn) bool {
         return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (gate.kind() != .switching or gate.want) return false;
+    if (!gate.isEntering()) return false;
     return entersReadable(c) or stream.reachesLowWater(c);
 }
 
@@ -216,22 +216,25 @@ fn mergeCopy(polled: []PollFd, copy: []const PollFd) isize {
         if (from.revents & sys.POLLIN != 0) if (nestedAt(p.fd)) |e| if (!nesting.isReadable(e, false)) {
             p.revents &= ~(sys.POLLIN | sys.POLLRDNORM);
         };
-        if (conn_module.find(p.fd)) |c| if (c.hasError()) {
-            p.revents |= sys.POLLERR;
-        };
-        if (conn_module.find(p.fd)) |c| if (c.isAttached()) {
-            p.revents |= ringEvents(c, p.events);
-            const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
-            if (from.revents & more_than_bytes != 0) c.kernel_speaks = true;
-            const ending = from.revents & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
-            if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
-            // The peer is going: a send will not block, the kernel will tell it the truth.
-            if (from.revents & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
-            if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;
-        };
+        if (conn_module.find(p.fd)) |c| {
+            if (c.hasError()) p.revents |= sys.POLLERR;
+            if (c.isAttached()) mergeAttached(c, p, from.revents);
+        }
         if (p.revents != 0) ready += 1;
     }
     return ready;
+}
+
+/// What the kernel said of a connection on a ring, which is already in `p`, and what the ring adds.
+fn mergeAttached(c: *Conn, p: *PollFd, kernel_events: i16) void {
+    p.revents |= ringEvents(c, p.events);
+    const more_than_bytes = sys.POLLRDHUP | sys.POLLHUP | sys.POLLERR | sys.POLLPRI;
+    if (kernel_events & more_than_bytes != 0) c.kernel_speaks = true;
+    const ending = kernel_events & (sys.POLLRDHUP | sys.POLLHUP | sys.POLLIN) != 0;
+    if (ending and abandoned.resetIfAbandoned(c)) p.revents |= sys.POLLHUP | sys.POLLERR;
+    // The peer is going: a send will not block, the kernel will tell it the truth.
+    if (kernel_events & sys.POLLRDHUP != 0) p.revents |= p.events & out_events;
+    if (p.events & sys.POLLRDHUP == 0) p.revents &= ~sys.POLLRDHUP;
 }
 
 fn nestedAt(fd: i32) ?*epoll.Epoll {

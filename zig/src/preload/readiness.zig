@@ -425,7 +425,7 @@ fn readyAhead(r: *const Registration) bool {
     const head = readableHead(r);
     if (head == r.seen_head) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (gate.kind() != .switching or gate.want or head == gate.position) return false;
+    if (!gate.isEntering() or head == gate.position) return false;
     return c.lowWater() <= 1 or stream.reachesLowWater(c);
 }
 
@@ -440,7 +440,7 @@ fn entersHere(c: *Conn) bool {
 
 fn switching(c: *const Conn) bool {
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    return gate.kind() == .switching and !gate.want;
+    return gate.isEntering();
 }
 
 fn readyOut(r: *Registration) bool {

@@ -108,7 +108,7 @@ fn peekBeyond(c: *Conn, b: *const Buffers, peeked: usize, flags: u32) usize {
     const held = c.lockRx() orelse return 0;
     defer c.unlockRx(held);
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (gate.kind() != .switching or gate.want) return 0;
+    if (!gate.isEntering()) return 0;
     const position = c.kernel().receivePosition() orelse return 0;
     const missing = gate.position -% (position +% c.end.rx.carried +% peeked);
     if (missing != 0 and !(missing == 1 and c.kernel().mayBeOneShortBehind(peeked))) return 0;
@@ -604,7 +604,7 @@ fn isShutAndUnread(c: *Conn) bool {
     const direction = c.tx_direction;
     if (@atomicLoad(u64, &direction.attn_flags, .acquire) & layout.attn_flag_closed == 0) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
-    return gate.kind() == .switching and !gate.want;
+    return gate.isEntering();
 }
 
 /// Not where several processes take turns: none of them sees all exchanges.
@@ -787,7 +787,7 @@ pub fn isOnBoth(c: *const Conn) bool {
         return @atomicLoad(u64, &direction.down, .acquire) != layout.Direction.open_ended;
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
-    return gate.kind() == .switching and !gate.want;
+    return gate.isEntering();
 }
 
 /// SO_RCVLOWAT is more than a byte, and both carriers together have so many.
@@ -807,7 +807,7 @@ pub fn leftToRead(c: *Conn) i32 {
 /// Bytes in the ring that the sender has entered behind those in the kernel.
 fn aheadInRing(c: *Conn) usize {
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (gate.kind() != .switching or gate.want) return 0;
+    if (!gate.isEntering()) return 0;
     const ahead = @atomicLoad(u64, &c.rx_direction.head, .acquire) -% gate.position;
     return if (ahead <= constants.ring_bytes) ahead else 0;
 }
