@@ -12,6 +12,7 @@ export * from "./harness/counters.ts";
 export * from "./harness/files.ts";
 export * from "./harness/lab.ts";
 export * from "./harness/monitor.ts";
+export * from "./harness/network.ts";
 export * from "./harness/ports.ts";
 export * from "./harness/program.ts";
 export * from "./harness/script.ts";

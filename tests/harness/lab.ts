@@ -7,6 +7,7 @@
 import { assertEquals, AssertionError } from "@std/assert";
 import { library } from "./files.ts";
 import { Monitor } from "./monitor.ts";
+import type { Network } from "./network.ts";
 import { type Ended, processesWithEnv, Program } from "./program.ts";
 
 export interface StartOptions {
@@ -18,6 +19,8 @@ export interface StartOptions {
   name?: string;
   /** The control socket that it is told; else the lab's. */
   controlSocket?: string;
+  /** Where it runs; else in the lab's network. */
+  network?: Network;
 }
 
 export interface RunOptions extends StartOptions {
@@ -31,6 +34,8 @@ const libraryTalk = /^.*(libsd|socksdirect|cannot be preloaded).*$/im;
 
 export class Lab {
   readonly socket: string;
+  /** Where programs and the monitor run; without, in the network of the test itself. */
+  network?: Network;
   readonly #marker: string;
   readonly #programs: Program[] = [];
   readonly #silent: Program[] = [];
@@ -89,7 +94,15 @@ export class Lab {
 
   /** Starts a program that goes on beside the test. */
   start(command: readonly string[], options: StartOptions = {}): Program {
-    const program = new Program(command, { ...options, env: this.#environment(options) });
+    const env = this.#environment(options);
+    const network = options.network ?? this.network;
+    const program = network === undefined
+      ? new Program(command, { ...options, env })
+      : new Program(network.entering(command, env), {
+        ...options,
+        name: options.name ?? command[0].split("/").at(-1)!,
+        env: { PATH: env.PATH, SD_TEST_LAB: env.SD_TEST_LAB },
+      });
     this.#programs.push(program);
     if (options.preload && options.env?.SOCKSDIRECT_LOG === undefined) this.#silent.push(program);
     return program;
@@ -105,6 +118,11 @@ export class Lab {
       );
     }
     return ended;
+  }
+
+  /** Is this a program that the lab started, not one of its children. */
+  isOwn(pid: number): boolean {
+    return this.#programs.some((program) => program.pid === pid);
   }
 
   #environment(options: StartOptions): Record<string, string> {

@@ -1,7 +1,7 @@
 /** Runs a module of CPython's tests by its own runner, regrtest, and reads what came out. */
 
 import { installed, python } from "../harness/files.ts";
-import type { Lab } from "../harness/lab.ts";
+import type { Lab, RunOptions } from "../harness/lab.ts";
 import { leftOut, type Module } from "./cpython.ts";
 
 export type Outcome = "passed" | "skipped" | "failed";
@@ -37,13 +37,13 @@ async function hasTests(interpreter: string): Promise<boolean> {
   }
 }
 
-/** One run of the module; `name` tells it from others in the lab. */
+/** One run of the module; its name tells it from others in the lab. */
 export async function runModule(
   lab: Lab,
   { name: module, only = [] }: Pick<Module, "name" | "only">,
-  name: string,
-  preload: boolean,
+  options: Required<Pick<RunOptions, "name" | "preload">> & Pick<RunOptions, "network">,
 ): Promise<Run> {
+  const { name } = options;
   const folder = lab.path(name);
   await Deno.mkdir(folder);
   const report = `${folder}/report.xml`;
@@ -53,8 +53,7 @@ export async function runModule(
     ...only.flatMap((pattern) => ["-m", pattern]),
     ...["--timeout", `${moduleTimeoutSeconds}`, "--junit-xml", report, module],
   ], {
-    name,
-    preload,
+    ...options,
     cwd: folder,
     env: { SOCKSDIRECT_EAGER: "1", TMPDIR: folder },
     mayFail: true,
