@@ -114,6 +114,7 @@ const tests = [_]Test{
     .{ .fault = .no_take_fence, .scenario = ready_rows.scenario("ready rows, alone", .weak, .alone) },
     .{ .fault = .base_before_head, .scenario = rewind.fixed.scenario("rewind", .tso) },
     .{ .fault = .eager_rewind, .scenario = rewind.fixed.scenario("rewind", .tso) },
+    .{ .fault = .put_blindly, .scenario = rewind.fixed.scenario("rewind", .tso) },
     .{ .fault = .mask_before_base, .scenario = rewind.growing.scenario("grow", .tso) },
     .{ .fault = .producer_clears, .scenario = shared_end.scenario("shared end", .tso) },
     .{ .fault = .head_first, .scenario = shared_end.scenario("shared end", .tso) },

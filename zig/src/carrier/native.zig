@@ -130,6 +130,8 @@ pub const Faults = struct {
     base_before_head: bool = false,
     /// Rewind without looking at tail (m4 EAGER).
     eager_rewind: bool = false,
+    /// The short way does not ask for space.
+    put_blindly: bool = false,
     /// A larger ring is announced before its new base (m4 MASKFIRST).
     mask_before_base: bool = false,
     /// The producer clears the sleeper's word, then rings (m5 PCLR).

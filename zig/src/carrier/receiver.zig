@@ -170,6 +170,14 @@ pub fn Receiver(comptime Env: type) type {
             return true;
         }
 
+        /// As `copy` of bytes that lie in one piece. False: they do not, or as there.
+        pub inline fn copyPiece(self: *const Self, target: []u8) bool {
+            const mask = self.end.seen_mask;
+            const index = (self.end.position -% self.end.seen_base) & mask;
+            if (Env.contiguous(index, target.len, mask + 1) != target.len) return false;
+            return Env.copyOut(self.ring, index, target);
+        }
+
         /// Frees `n` consumed bytes and rings a sender that sleeps for space.
         pub inline fn consume(self: *Self, n: u64, bells: anytype) void {
             const position = self.end.position +% n;

@@ -148,6 +148,30 @@ pub fn Sender(comptime Env: type) type {
             }
         }
 
+        /// The short way of `space`, `append` and the first half of `publish`, for a message that
+        /// lies in one window, below `reach_max` (memory that is there), and for which the last look
+        /// at `tail` has shown space: nothing rewinds, wraps or grows. The caller then rings as
+        /// `publish` does. False: not such a message, or not accessible; nothing has happened.
+        pub inline fn put(self: *Self, source: []const u8, reach_max: u64) bool {
+            const index = self.indexOf(self.head);
+            const top = index +% source.len;
+            // With the byte before it, as in `rewindIfEmpty`.
+            if (!isOneSide(index -| 1, top -% 1) or top > reach_max) return false;
+            const used = self.head -% self.end.cached_tail;
+            if (used +| source.len > self.size() and !Env.faults.put_blindly) return false;
+            if (top > self.end.high_water) self.end.high_water = @intCast(top);
+            if (!Env.copyIn(self.ring, index, source)) return false;
+            self.head +%= source.len;
+            // Release pairs with the receiver's acquire: the bytes come first.
+            Env.store(.acquire_or_release, &self.direction.head, self.head);
+            return true;
+        }
+
+        inline fn isOneSide(first: u64, last: u64) bool {
+            return first / Env.window_bytes == last / Env.window_bytes and
+                (first < Env.hot_window_bytes) == (last < Env.hot_window_bytes);
+        }
+
         /// At the ring's end: goes on behind it, in a ring of twice the size, instead of at its
         /// start. What is in flight fills the ring's last bytes, [size - used, size): with the new
         /// base, position - base is exactly these, under the old mask and the new one. Under the
@@ -185,8 +209,8 @@ pub fn Sender(comptime Env: type) type {
         }
 
         inline fn isOneWindow(self: *const Self, first: u64, last: u64) bool {
-            if (first / Env.window_bytes != last / Env.window_bytes) return false;
-            return !self.stays_hot or (first < Env.hot_window_bytes) == (last < Env.hot_window_bytes);
+            if (!self.stays_hot) return first / Env.window_bytes == last / Env.window_bytes;
+            return isOneSide(first, last);
         }
 
         /// The next `len` bytes are the first that do not lie in the hot window.

@@ -11,6 +11,7 @@ const listeners = @import("listeners.zig");
 const options = @import("options.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
+const short = @import("short.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const transfer = @import("transfer.zig");
@@ -34,12 +35,14 @@ inline fn finish(c: *Conn, result: isize) ?isize {
 }
 
 inline fn receiveOne(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) ?isize {
+    if (short.receive(c, buffer, len, flags)) |n| return finish(c, n);
     const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, 0x7ffff000) }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
     return finish(c, stream.receive(c, &b, flags));
 }
 
 inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) ?isize {
+    if (short.send(c, buffer, len, flags)) |n| return finish(c, n);
     const iov = [_]Iovec{.{ .base = @ptrCast(@constCast(buffer)), .len = @min(len, 0x7ffff000) }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
     return finish(c, stream.send(c, &b, flags));
@@ -49,6 +52,13 @@ const Vector = enum { receive, send };
 
 fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) ?isize {
     if (count > iov_max) return finish(c, sys.neg(.INVAL));
+    if (count == 1) if (iov) |one| if (user.load(Iovec, &one[0])) |v| {
+        const n = switch (way) {
+            .receive => short.receive(c, v.base, v.len, flags),
+            .send => short.send(c, v.base, v.len, flags),
+        };
+        if (n) |all| return finish(c, all);
+    };
     return finish(c, vectorRaw(c, iov, count, flags, way));
 }
 

@@ -22,6 +22,7 @@ const readiness = @import("readiness.zig");
 const section = @import("section.zig");
 const sleep = @import("sleep.zig");
 const spin = @import("spin.zig");
+const short = @import("short.zig");
 const sys = @import("sys.zig");
 
 const Conn = conn_module.Conn;
@@ -77,7 +78,9 @@ pub fn receive(c: *Conn, b: *Buffers, flags: u32) isize {
         const need: u64 = if (flags & sys.MSG_WAITALL != 0) 1 else lowWater(c, done, b.remaining);
         attempt.kernel_look = false;
         switch (sleep.untilReadable(c, need, &attempt)) {
-            .ready => {},
+            .ready => if (done == 0 and b.iov.len == 1 and b.isWhole()) {
+                if (short.receive(c, b.iov[0].base, b.iov[0].len, flags)) |all| return all;
+            },
             .timeout => return if (done > 0) @intCast(done) else n,
             .interrupted => return if (done > 0) @intCast(done) else interrupted(c.receive_timeout_ns),
         }
@@ -649,6 +652,24 @@ noinline fn recalled(c: *Conn, s: *conn_module.Sender, b: *Buffers, start: Buffe
     b.skip(kept);
     c.end.tx.ring_bytes -= lost;
     return if (kept > 0) @intCast(kept) else sys.neg(.AGAIN);
+}
+
+/// As `recalled`, after the short way (short.zig) has published all of `bytes`, and on to the end of the
+/// call. Takes over the lock.
+pub noinline fn recalledAfter(c: *Conn, held: lock.Held, bytes: []const u8, flags: u32) isize {
+    const iov = [_]Iovec{.{ .base = @constCast(bytes.ptr), .len = bytes.len }};
+    const start: Buffers = .{ .iov = &iov, .remaining = bytes.len };
+    var b = start;
+    b.advance(bytes.len);
+    var s = c.sender();
+    s.call_start = s.head -% bytes.len;
+    _ = recalled(c, &s, &b, start, @intCast(bytes.len));
+    c.unlockTx(held);
+    if (b.remaining == 0) return @intCast(bytes.len);
+    const done = bytes.len - b.remaining;
+    const more = send(c, &b, flags);
+    if (more < 0) return if (done > 0) @intCast(done) else more;
+    return @as(isize, @intCast(done)) + more;
 }
 
 fn enter(c: *Conn, s: *conn_module.Sender) bool {

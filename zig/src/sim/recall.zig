@@ -124,8 +124,13 @@ fn sendByRing(w: *World, s: *Sender, free: u64) void {
     const start = w.sent;
     const two = free > 1 and stream_bytes - start > 1 and machine.choose("send two bytes", 2) == 1;
     const bytes = [2]u8{ @intCast(start), @intCast(start + 1) };
-    _ = s.append(bytes[0..if (two) 2 else 1]);
-    s.publish(bellsOf(w));
+    const message = bytes[0..if (two) 2 else 1];
+    if (start % 2 == 1 and s.put(message, ring_bytes)) {
+        Wake.notify(&w.direction.attn, &w.tx.rang, bellsOf(w));
+    } else {
+        _ = s.append(message);
+        s.publish(bellsOf(w));
+    }
     w.sent = s.head;
     if (s.flags() & layout.attn_flag_want != 0) senderGivesBack(w, s);
     machine.ghost(&w.accepted, w.sent);

@@ -22,6 +22,7 @@ fn Scenario(comptime sizes: env.Sizes) type {
         const grows = sizes.initial != null;
         const Sender = carrier.Sender(Env);
         const Receiver = carrier.Receiver(Env);
+        const Wake = carrier.Wake(Env);
         const Bells = kernel_module.Bells;
 
         const first_process: u8 = 0;
@@ -91,6 +92,12 @@ fn Scenario(comptime sizes: env.Sizes) type {
             if (left == 0) return .done;
             const len: u64 = if (left > 1) 1 + machine.choose("send two bytes", 2) else 1;
             if (grows) s.may_grow = machine.choose("grow at the end", 2) == 1;
+            const bytes = [2]u8{ @intCast(s.head), @intCast(s.head + 1) };
+            const bells: Bells = .{ .rung = &w.rung };
+            if (machine.choose("the short way", 2) == 1 and s.put(bytes[0..len], s.size())) {
+                Wake.notify(&w.direction.attn, &w.tx.rang, bells);
+                return .again;
+            }
             const free = s.space(len) orelse {
                 machine.fail("corrupt, though nobody lied", .{});
                 return .done;
@@ -99,9 +106,8 @@ fn Scenario(comptime sizes: env.Sizes) type {
                 machine.wait("wait for space", &hasSpace, @intCast(len));
                 return .again;
             }
-            const bytes = [2]u8{ @intCast(s.head), @intCast(s.head + 1) };
             _ = s.append(bytes[0..len]);
-            s.publish(Bells{ .rung = &w.rung });
+            s.publish(bells);
             return .again;
         }
 
@@ -126,7 +132,8 @@ fn Scenario(comptime sizes: env.Sizes) type {
                 1
             else
                 @min(available, ring_bytes);
-            _ = r.copy(0, bytes[0..n]);
+            const in_one_piece = n == 1 and r.copyPiece(bytes[0..n]);
+            if (!in_one_piece) _ = r.copy(0, bytes[0..n]);
             for (bytes[0..n], w.rx.position..) |byte, position| {
                 if (byte != position) machine.fail("byte {d} arrives at position {d}", .{ byte, position });
             }

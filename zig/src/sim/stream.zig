@@ -167,6 +167,11 @@ fn sendByRing(w: *World, s: *Sender) machine.Next {
         w.leaves -= 1;
         return senderLeaves(w, s, false);
     }
+    // One byte by the long way, one by the short (preload/short.zig).
+    if (w.sent % 2 == 1 and s.put(&.{@intCast(w.sent)}, ring_bytes)) {
+        Wake.notify(&w.direction.attn, &w.tx.rang, bellsOf(w));
+        return accepted(w);
+    }
     const free = s.space(1) orelse return corrupt();
     if (free == 0) return sleepForSpace(w, s);
     _ = s.append(&.{@intCast(w.sent)});
