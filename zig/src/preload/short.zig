@@ -21,6 +21,8 @@ const Conn = conn_module.Conn;
 const Wake = carrier.Wake(carrier.Native);
 
 const bytes_max = constants.hot_window_bytes;
+/// Longer ones meet the window's end so often that asking does not pay.
+const send_bytes_max = bytes_max / 2;
 const on_ring = @backingInt(layout.Carrier.ring);
 
 /// Nothing that these ways do not know: MSG_NOSIGNAL and MSG_MORE are nothing to a ring.
@@ -28,7 +30,7 @@ const send_flags: u32 = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL | sys.MSG_MORE;
 const receive_flags: u32 = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
 
 pub inline fn send(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) ?isize {
-    if (len -% 1 >= bytes_max or flags & ~send_flags != 0 or !c.isAttached()) return null;
+    if (len -% 1 >= send_bytes_max or flags & ~send_flags != 0 or !c.isAttached()) return null;
     const from = @as([*]const u8, @ptrCast(buffer orelse return null))[0..len];
     if (clock.ticks() -% c.tx_looked >= clock.fromNs(constants.kernel_look_tx_ns)) return null;
     const held = c.lockTx() orelse return null;
