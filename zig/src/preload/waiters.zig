@@ -172,6 +172,25 @@ pub fn epollAdd(epoll_fd: i32, fd: i32) void {
     _ = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_ADD, fd, &event });
 }
 
+pub fn epollRemove(epoll_fd: i32, fd: i32) void {
+    var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
+    _ = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_DEL, fd, &event });
+}
+
+/// All that is `w`'s, out of its instance: another process is going to sleep there.
+pub fn leaveEpoll(w: *Waiter) void {
+    epollRemove(w.epoll_fd, w.local);
+    var at = w.bells;
+    while (at) |b| : (at = b.next) epollRemove(w.epoll_fd, b.fd);
+}
+
+/// The copies that a forked child has of its parent's. (The object is of a pool that it has left.)
+pub fn closeInherited(w: *const Waiter) void {
+    sys.close(w.local);
+    var at = w.bells;
+    while (at) |b| : (at = b.next) sys.close(b.fd);
+}
+
 /// A forked child of a peer announced itself: it needs the doorbells of whoever may be asleep.
 /// Holds links.mutex.
 pub fn introduceAll(a: *Arena) void {
@@ -323,10 +342,7 @@ pub fn hasBellFor(l: *const links.PeerLink) bool {
 }
 
 fn closeBell(w: *Waiter, b: *Bell) void {
-    if (w.epoll_fd >= 0) {
-        var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
-        _ = sys.call(.epoll_ctl, .{ w.epoll_fd, sys.EPOLL_CTL_DEL, b.fd, &event });
-    }
+    if (w.epoll_fd >= 0) epollRemove(w.epoll_fd, b.fd);
     sys.close(b.fd);
     bell_pool.give(b);
 }
@@ -351,7 +367,7 @@ pub fn afterForkChild() void {
     for (numbered[0..@min(next_number, numbered.len)]) |*maybe| {
         const w = maybe.* orelse continue;
         maybe.* = null;
-        if (w.epoll_fd >= 0) continue; // in an epoll shared with the parent: leave it alone
+        if (w.epoll_fd >= 0) continue; // in an epoll shared with the parent (sharing.zig)
         sys.close(w.local);
         var at = w.bells;
         while (at) |b| : (at = b.next) sys.close(b.fd);
