@@ -320,6 +320,44 @@ pub const both_wait = struct {
     }
 };
 
+pub const thread_waits = struct {
+    pub const summary = "a child waits on an instance in which a thread of its parent slept when it was forked";
+    pub const carrier: Carrier = .ring;
+    pub const reasons = shared_reasons;
+
+    var ep: c_int = -1;
+    var conn: c_int = -1;
+
+    fn sleeper(t: *Side) void {
+        wait.epollWait(t, ep, 8, long);
+        t.recvAll(conn, 1);
+    }
+
+    pub fn server(t: *Side) void {
+        const at = registered(t, wait.IN | wait.ONESHOT);
+        ep = at.ep;
+        conn = at.conn;
+        var thread: Side.Thread = undefined;
+        t.spawn(&thread, "thread", &sleeper);
+        for (0..100) |_| t.pause(); // it falls asleep, most likely
+        if (t.fork("child")) |c| {
+            var child = c;
+            wait.epollWait(&child, at.ep, 8, 20);
+            child.exitChild(0);
+        }
+        t.waitChild(t.child_pid);
+        t.sync("send a");
+        t.sync("sent a");
+        t.join(&thread);
+        wait.epollWait(t, at.ep, 8, 20);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAt(t, &.{"a"});
+    }
+};
+
 pub const child_takes = struct {
     pub const summary = "a child is told what happens to a connection that its parent added after fork";
     pub const carrier: Carrier = .ring;
