@@ -51,7 +51,6 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
         copied = user.load(EpollEvent, from) orelse return @intCast(sys.fail(.FAULT));
         event = &copied;
     };
-    if (e.settled) return @intCast(sys.ret(sharing.control(e, c, op, fd, event)));
     if (interest.change(e, c, op, fd, event)) |result| return @intCast(sys.ret(result));
     if (op == sys.EPOLL_CTL_DEL) {
         const result = real.get("epoll_ctl", Real)(epfd, op, fd, event);

@@ -263,12 +263,17 @@ pub const Wait = struct {
 
 /// An epoll wait with ring connections among the registered. Raw result.
 pub fn wait(w: Wait) isize {
-    if (w.e.nests != null) nesting.useInner(w.e);
-    if (w.e.claim != null) sharing.use(w.e);
+    if (@intFromPtr(w.e.claim) | @intFromPtr(w.e.nests) != 0) useAll(w.e);
     if (w.e.nested) nesting.unpark(w.e);
     const result = waitAwake(w);
     if (w.e.nested) nesting.park(w.e);
     return result;
+}
+
+/// A wait on `e` is a use of it and of those in it. Before any lock is taken.
+noinline fn useAll(e: *Epoll) void {
+    if (e.claim != null) sharing.use(e);
+    if (e.nests != null) nesting.useInner(e);
 }
 
 fn waitAwake(w: Wait) isize {

@@ -18,6 +18,7 @@ const lock = @import("lock.zig");
 const log = @import("log.zig");
 const nesting = @import("nesting.zig");
 const readiness = @import("readiness.zig");
+const sharing = @import("sharing.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
 const Profile = @import("profile.zig").Profile;
@@ -38,7 +39,7 @@ var places_mutex: lock.Mutex = .{};
 
 /// epoll_ctl for an attached connection without a system call; null: the kernel has to do it now.
 pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
-    if (e.foreign) return null;
+    if (e.foreign) return sharing.control(e, c, op, fd, event);
     if (!c.isAttached()) return changeSilent(e, c, op, fd, event);
     if (op != sys.EPOLL_CTL_DEL) {
         const wanted = event orelse return null;

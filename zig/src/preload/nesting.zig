@@ -49,7 +49,7 @@ pub fn begin(e: *Epoll) void {
     park(e);
 }
 
-/// A wait on `e` is a wait for those in it. Before any lock is taken.
+/// Those in `e` are used, too (sharing.zig). Before any lock is taken.
 pub fn useInner(e: *Epoll) void {
     var at = e.nests;
     while (at) |nest| : (at = nest.next) {

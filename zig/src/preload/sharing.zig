@@ -291,7 +291,7 @@ fn settleRest(e: *Epoll) void {
 fn dropWaiter(e: *Epoll) void {
     const w = e.waiter orelse return;
     if (links.control_epoll >= 0) waiters.epollRemove(e.fd, links.control_epoll);
-    if (e.sleepers > 0) return;
+    if (e.sleepers > @intFromBool(e.parked)) return;
     waiters.leaveEpoll(w);
     waiters.destroy(w);
     e.waiter = null;
@@ -303,13 +303,13 @@ fn dropInherited(e: *Epoll) void {
     const w = e.waiter orelse return;
     waiters.leaveEpoll(w);
     waiters.closeInherited(w);
-    e.waiter = null;
+    e.waiter = null; // the object is of a pool that this process does not use
 }
 
 // ---------------------------------------------------------------------------------------------
 // Registrations of a settled instance
 
-/// epoll_ctl for a tracked connection: it goes to TCP, and the rest is the kernel's. Raw result.
+/// epoll_ctl for a tracked connection, after `use`: it goes to TCP, and the rest is the kernel's. Raw result.
 pub fn control(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) isize {
     if (interest.changeSilent(e, c, op, fd, event)) |result| return result;
     const moved = op == sys.EPOLL_CTL_DEL or foreign.leaveRings(c, constants.recall_timeout_ns);

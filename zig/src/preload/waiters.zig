@@ -58,6 +58,9 @@ pub const tag_mask: u64 = 0xffff_ffff_0000_0000;
 var pool: Pool(Waiter, 32) = .{};
 var bell_pool: Pool(Bell, 64) = .{};
 var idle: ?*Waiter = null;
+/// In a forked child: those of instances that it has inherited, whose descriptors sit in there until
+/// it uses them (sharing.zig). By `next_free`.
+var inherited: ?*Waiter = null;
 var idle_mutex: Mutex = .{};
 var numbered: [constants.waiters_max]?*Waiter = @splat(null);
 var next_number: u32 = 1;
@@ -184,11 +187,27 @@ pub fn leaveEpoll(w: *Waiter) void {
     while (at) |b| : (at = b.next) epollRemove(w.epoll_fd, b.fd);
 }
 
-/// The copies that a forked child has of its parent's. (The object is of a pool that it has left.)
+/// The copies that a forked child has of an instance's of its parent's.
 pub fn closeInherited(w: *const Waiter) void {
+    var place = &inherited;
+    while (place.*) |other| {
+        if (other == w) place.* = other.next_free else place = &other.next_free;
+    }
     sys.close(w.local);
     var at = w.bells;
     while (at) |b| : (at = b.next) sys.close(b.fd);
+}
+
+/// One of the copies gets another number, under which its instance does not know it.
+fn forgetInherited(fd: i32) void {
+    var inherited_waiter = inherited;
+    while (inherited_waiter) |w| : (inherited_waiter = w.next_free) {
+        if (w.local == fd) w.local = -1;
+        var at = w.bells;
+        while (at) |b| : (at = b.next) if (b.fd == fd) {
+            b.fd = -1;
+        };
+    }
 }
 
 /// A forked child of a peer announced itself: it needs the doorbells of whoever may be asleep.
@@ -367,7 +386,11 @@ pub fn afterForkChild() void {
     for (numbered[0..@min(next_number, numbered.len)]) |*maybe| {
         const w = maybe.* orelse continue;
         maybe.* = null;
-        if (w.epoll_fd >= 0) continue; // in an epoll shared with the parent (sharing.zig)
+        if (w.epoll_fd >= 0) {
+            w.next_free = inherited;
+            inherited = w;
+            continue;
+        }
         sys.close(w.local);
         var at = w.bells;
         while (at) |b| : (at = b.next) sys.close(b.fd);
@@ -385,6 +408,7 @@ pub fn ownFdMoved(old: i32, new: i32) void {
     const guard = links.mutex.lock();
     if (!guard.ok()) return;
     defer guard.unlock();
+    forgetInherited(old);
     for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
         const w = maybe orelse continue;
         if (w.epoll_fd >= 0) moveInEpoll(w.epoll_fd, old, new);
