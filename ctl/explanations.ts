@@ -104,7 +104,7 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     todo: "nothing for this connection; later ones are accelerated",
   },
   epoll_shared: {
-    why: "the epoll instance is shared with another process, which cannot be woken by a ring",
+    why: "another process uses the same epoll instance, where a ring can wake one process only",
     todo: "let each worker create its own epoll instance after fork",
   },
   listener_unregistered: {

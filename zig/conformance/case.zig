@@ -40,6 +40,7 @@ const topics = .{
     .cancel = @import("cases/cancel.zig"),
     .epoll = @import("cases/epoll.zig"),
     .nesting = @import("cases/nesting.zig"),
+    .sharing = @import("cases/sharing.zig"),
     .edge = @import("cases/edge.zig"),
     .reset = @import("cases/reset.zig"),
     .life = @import("cases/life.zig"),

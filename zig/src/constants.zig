@@ -110,6 +110,10 @@ pub const eager_listener_wait_ns = 10 * 1_000_000;
 pub const hold_look_ns_min = 20 * 1_000_000;
 pub const hold_look_ns_max = 10_000 * 1_000_000;
 
+/// Marks, one for each epoll instance that a process has when it forks, that say whose it is; 16
+/// bytes each. Instances beyond know kernel events only, from the fork on.
+pub const epoll_claims_max = 4096;
+
 /// A blocked producer whose full ring does not move for this long goes on over kernel TCP, whose
 /// buffers are larger: programs that rely on them must not deadlock.
 /// (Long enough that a reader who merely lost its core for some time slices does not cause it.)

@@ -939,6 +939,7 @@ pub const registered_first = struct {
 pub const inherited = struct {
     pub const summary = "a forked child waits on an instance that it inherited";
     pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "epoll_shared", "fd_passed" };
 
     pub fn server(t: *Side) void {
         const conn = t.accepted(.{});

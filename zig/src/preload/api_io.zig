@@ -4,6 +4,7 @@ const std = @import("std");
 const api_socket = @import("api_socket.zig");
 const cancel = @import("cancel.zig");
 const conn_module = @import("conn.zig");
+const epoll = @import("epoll.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
@@ -11,6 +12,7 @@ const listeners = @import("listeners.zig");
 const options = @import("options.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
+const sharing = @import("sharing.zig");
 const short = @import("short.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
@@ -330,6 +332,7 @@ fn releasePassed(msg: *const Msghdr) void {
             while (offset + 4 <= header.len) : (offset += 4) {
                 const passed = user.load(Descriptor, @ptrCast(bytes + at + offset)) orelse return;
                 if (conn_module.find(passed.number)) |c| foreign.release(c, .fd_passed);
+                if (epoll.find(passed.number)) |e| sharing.passed(e);
             }
         }
         at += std.mem.alignForward(usize, header.len, 8);

@@ -9,12 +9,14 @@ const early = @import("early.zig");
 const epoll = @import("epoll.zig");
 const faults = @import("faults.zig");
 const fds = @import("fds.zig");
+const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const nesting = @import("nesting.zig");
 const poll_module = @import("poll.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
+const sharing = @import("sharing.zig");
 const sys = @import("sys.zig");
 const user = @import("user.zig");
 
@@ -39,7 +41,8 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
     defer section.leave();
     var copied: EpollEvent = undefined;
     var event = asked;
-    const e = epoll.find(epfd) orelse return real.get("epoll_ctl", Real)(epfd, op, fd, event);
+    const e = epoll.find(epfd) orelse return controlUnknown(epfd, op, fd, event);
+    if (e.claim != null) sharing.use(e);
     if (listeners.find(fd)) |l| listeners.ensureRegistered(l);
     if (op != sys.EPOLL_CTL_DEL) if (epoll.find(fd)) |inner| nesting.begin(inner);
     const c = conn_module.acquire(fd) orelse return controlUntracked(e, epfd, op, fd, event);
@@ -59,6 +62,17 @@ pub fn epoll_ctl(epfd: c_int, op: c_int, fd: c_int, asked: ?*EpollEvent) callcon
     masked.events = interest.kernelEvents(c, wanted.events);
     const result = real.get("epoll_ctl", Real)(epfd, op, fd, &masked);
     if (result == 0) interest.registered(e, c, fd, wanted);
+    return result;
+}
+
+/// An instance that came from elsewhere (SCM_RIGHTS, exec): waits on it are the kernel's.
+fn controlUnknown(epfd: c_int, op: c_int, fd: c_int, event: ?*EpollEvent) c_int {
+    const result = real.get("epoll_ctl", @TypeOf(epoll_ctl))(epfd, op, fd, event);
+    if (result != 0 or op == sys.EPOLL_CTL_DEL) return result;
+    if (epoll.find(fd)) |inner| sharing.passed(inner);
+    const c = conn_module.acquire(fd) orelse return result;
+    defer conn_module.done(c);
+    _ = foreign.leaveRings(c, constants.recall_timeout_ns);
     return result;
 }
 

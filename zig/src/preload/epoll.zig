@@ -33,6 +33,7 @@ const nesting = @import("nesting.zig");
 const profile = @import("profile.zig");
 const readiness = @import("readiness.zig");
 const section = @import("section.zig");
+const sharing = @import("sharing.zig");
 const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const sys = @import("sys.zig");
@@ -86,6 +87,10 @@ pub const Registration = extern struct {
     kernel_data: u64,
     kernel_events: u32,
     in_kernel: bool,
+    /// In a settled instance (sharing.zig): the connection has been moved, as far as it could be.
+    moved: bool,
+    /// The kernel has it as we believe (`interest.compareWithKernel`).
+    agrees: bool,
     fd: i32,
 
     pub const not_hot = std.math.maxInt(u32);
@@ -142,8 +147,17 @@ pub const Epoll = struct {
     last_kernel_look: u64,
     kernel_turn: bool,
     spin: spin.Spin,
-    /// Inherited by fork: rows and doorbells are the parent's, so waits are bounded.
+    /// Who may have ring connections in it; null: this process, which has not forked since it made it.
+    claim: ?*sharing.Claim,
+    /// By this process (the claim's process id may be that of an earlier one).
+    mine: bool,
+    /// Rows and doorbells are another process's, or there are none: inherited by fork and not used
+    /// yet, or settled.
     foreign: bool,
+    /// Other processes use it too: the kernel's alone, but for what peers have not re-sent.
+    settled: bool,
+    /// Sleeps in a row that were ended by other processes' descriptors.
+    strangers: u32,
     /// Somebody waits for this instance itself (another epoll, poll): it stays armed while the
     /// application is not in a wait, so that its doorbells make it readable.
     nested: bool,
@@ -198,11 +212,12 @@ pub fn dropDescriptor(e: *Epoll, fd: c_int) void {
         };
         return;
     }
+    sharing.forget(e);
     interest.dropInstance(e);
     nesting.forget(e);
     @import("early.zig").forgetInstance(e);
     readiness.dropRows(e, null);
-    if (e.waiter) |w| if (!e.foreign) waiters.destroy(w);
+    if (e.waiter) |w| if (!e.foreign or e.settled) waiters.destroy(w);
     pool.give(e);
 }
 
@@ -213,10 +228,11 @@ fn otherDescriptor(e: *const Epoll) ?i32 {
 }
 
 /// Must waits go through us? Once doorbells sit in it, always: they have to be filtered out, as do
-/// those of instances in it. With several threads always too: another may attach the first connection while this one sleeps.
+/// those of instances in it; and once it has been through a fork, because they may be another process's.
+/// With several threads always too: another may attach the first connection while this one sleeps.
 pub inline fn concernsUs(e: *const Epoll) bool {
     return e.ring_count != 0 or e.waiter != null or e.dirty_count != 0 or e.oneshot_count != 0 or
-        e.nests != null or !lock.isSingleThreaded();
+        e.nests != null or e.claim != null or !lock.isSingleThreaded();
 }
 
 pub fn waiterOf(e: *Epoll) ?*waiters.Waiter {
@@ -247,10 +263,17 @@ pub const Wait = struct {
 
 /// An epoll wait with ring connections among the registered. Raw result.
 pub fn wait(w: Wait) isize {
+    if (@intFromPtr(w.e.claim) | @intFromPtr(w.e.nests) != 0) useAll(w.e);
     if (w.e.nested) nesting.unpark(w.e);
     const result = waitAwake(w);
     if (w.e.nested) nesting.park(w.e);
     return result;
+}
+
+/// A wait on `e` is a use of it and of those in it. Before any lock is taken.
+noinline fn useAll(e: *Epoll) void {
+    if (e.claim != null) sharing.use(e);
+    if (e.nests != null) nesting.useInner(e);
 }
 
 fn waitAwake(w: Wait) isize {
@@ -488,20 +511,9 @@ fn spinFor(w: Wait, deadline: u64) isize {
 fn sleepOnce(w: Wait, left: ?u64) isize {
     const e = w.e;
     var timeout = left;
-    {
-        const guard = e.mutex.lock();
-        if (!guard.ok()) return kernelWait(w, w.events, @min(left orelse bounded_ns, bounded_ns));
-        defer guard.unlock();
-        const reachable = readiness.prepareSleep(e);
-        const inner_reachable = e.nests == null or nesting.isReachable(e);
-        const n = readiness.scan(e, w.events);
-        if (n > 0) {
-            readiness.endSleep(e);
-            return @intCast(n);
-        }
-        interest.synchronise(e);
-        const bounded = (!reachable and e.ring_count > 0) or readiness.needsLooks(e) or !inner_reachable;
-        if (bounded) timeout = @min(timeout orelse bounded_ns, bounded_ns);
+    if (beginSleep(w, &timeout)) |n| {
+        if (n == 0 and e.claim != null) sharing.use(e);
+        return n;
     }
     ends.count("sleeps");
     const start = clock.ticks();
@@ -511,13 +523,54 @@ fn sleepOnce(w: Wait, left: ?u64) isize {
     const raw = if (!section.isPending()) kernelSleep(w, timeout) else sys.neg(.INTR);
     cleanup.pop();
     signals.sleepOn(-1);
+    if (e.settled and raw > 0) pauseForStrangers(w, raw);
+    const end = endSleep(w, raw, start);
+    if (end.counted) sharing.endSleep(e);
+    return end.n;
+}
+
+/// Null: everything is armed, and nothing was found: sleep.
+fn beginSleep(w: Wait, timeout: *?u64) ?isize {
+    const e = w.e;
+    const guard = e.mutex.lock();
+    if (!guard.ok()) return kernelWait(w, w.events, @min(timeout.* orelse bounded_ns, bounded_ns));
+    defer guard.unlock();
+    const reachable = readiness.prepareSleep(e);
+    const inner_reachable = e.nests == null or nesting.isReachable(e);
+    const n = readiness.scan(e, w.events);
+    if (n > 0 or e.claim != null and !sharing.beginSleep(e)) {
+        readiness.endSleep(e);
+        return @intCast(n);
+    }
+    interest.synchronise(e);
+    const bounded = (!reachable and e.ring_count > 0) or readiness.needsLooks(e) or !inner_reachable;
+    if (bounded) timeout.* = @min(timeout.* orelse bounded_ns, bounded_ns);
+    return null;
+}
+
+/// `counted`: in the instance's claim, which may have been made meanwhile.
+fn endSleep(w: Wait, raw: isize, start: u64) struct { n: isize, counted: bool } {
+    const e = w.e;
     const guard = e.mutex.lock();
     defer guard.unlock();
     const n = filter(w, w.events, raw, false);
     e.last_kernel_look = clock.ticks();
     e.spin.slept(clock.toNs(e.last_kernel_look -% start));
     readiness.endSleep(e);
-    return n;
+    return .{ .n = n, .counted = e.claim != null };
+}
+
+/// Another process's descriptors make a shared instance readable, and only that process can empty
+/// them or take them out: looking at once again would be a busy loop.
+fn pauseForStrangers(w: Wait, raw: isize) void {
+    const e = w.e;
+    for (w.events[0..@intCast(raw)]) |event| if (event.data & waiters.tag_mask != waiters.epoll_tag) {
+        e.strangers = 0;
+        return;
+    };
+    const pause_ns = @as(u64, bounded_ns) << @intCast(@min(e.strangers, 4));
+    e.strangers +|= 1;
+    _ = sys.poll(&.{}, pause_ns, null);
 }
 
 fn kernelSleep(w: Wait, timeout_ns: ?u64) isize {
@@ -530,6 +583,7 @@ fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
     signals.sleepOn(-1);
     const guard = e.mutex.lock();
     readiness.endSleep(e);
+    if (e.claim != null) sharing.cancelledAsleep(e);
     guard.unlock();
     if (e.nested) nesting.park(e);
     section.abandon();
@@ -538,17 +592,23 @@ fn cancelledAsleep(argument: ?*anyopaque) callconv(.c) void {
 // ---------------------------------------------------------------------------------------------
 // Fork and arenas
 
-/// In a forked child an inherited instance keeps working by bounded waits: its rows and doorbells
-/// belong to the parent.
+/// Rows and doorbells of inherited instances belong to the parent.
 pub fn afterForkChild() void {
     var fd: c_int = 0;
     while (fd < fds.used) : (fd += 1) {
         const e = find(fd) orelse continue;
         e.mutex = .{};
-        e.foreign = true;
+        sharing.inherit(e);
         e.sleepers = 0;
         e.parked = false;
     }
+}
+
+/// A forked child has copies of descriptors that sit in its parent's instances.
+pub fn hasWaiters() bool {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) if (find(fd)) |e| if (e.waiter != null) return true;
+    return false;
 }
 
 /// Before fork: the kernel's registrations are shared with the child, so they have to be right.
@@ -558,6 +618,7 @@ pub fn beforeFork() void {
         const e = find(fd) orelse continue;
         const guard = e.mutex.lock();
         if (guard.ok()) interest.synchronise(e);
+        sharing.prepare(e);
         guard.unlock();
     }
 }

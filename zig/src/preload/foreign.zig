@@ -96,6 +96,30 @@ pub fn release(c: *Conn, reason: Reason) void {
     c.setReason(reason);
 }
 
+/// For an epoll instance that other processes use (sharing.zig): readiness has to be the kernel's to
+/// tell. False: bytes lie in the ring that the peer did not re-send in time; this process goes on
+/// reading them there.
+pub fn leaveRings(c: *Conn, patience_ns: u64) bool {
+    switch (c.stateOf()) {
+        .undecided => {
+            conn_module.makePlain(c, .epoll_shared);
+            return true;
+        },
+        .attached => {},
+        else => return true,
+    }
+    if (c.role == .client and arena_module.withdraw(c)) {
+        interest.detach(c, false);
+        arena_module.unbind(c);
+        conn_module.makePlain(c, .epoll_shared);
+        return true;
+    }
+    const sent = leaveTx(c, .epoll_shared, conn_module.flag_stay);
+    const received = recallFor(c, patience_ns, .may_stay) == .left;
+    if (sent and received) c.setReason(.epoll_shared);
+    return sent and received;
+}
+
 /// As long as another program holds it, which is found out at later data calls.
 pub fn hold(c: *Conn, reason: Reason, stakes: Stakes) void {
     switch (c.stateOf()) {
@@ -199,18 +223,29 @@ fn releaseRx(c: *Conn, stakes: Stakes) bool {
         .must => constants.recall_timeout_must_ns,
         .may_stay => constants.recall_timeout_ns,
     };
+    return recallFor(c, patience_ns, stakes) != .failed;
+}
+
+const Recalled = enum {
+    left,
+    /// The peer did not answer, and reading stays on the ring.
+    stays,
+    failed,
+};
+
+fn recallFor(c: *Conn, patience_ns: u64, stakes: Stakes) Recalled {
     const deadline = sys.nowNs() + patience_ns;
-    const held = c.lockRx() orelse return false;
+    const held = c.lockRx() orelse return .failed;
     defer c.unlockRx(held);
     // After a reset nobody will answer: the kernel says what there is to say.
-    if (c.kernel().failed()) return true;
+    if (c.kernel().failed()) return .left;
     var r = c.receiver();
     var rung = false;
     while (true) {
         // Again each turn: a sender found in the middle of a move ends on TCP without our wish.
         switch (r.recall(c.kernel(), c.bells())) {
-            .left => return true,
-            .corrupt => return false,
+            .left => return .left,
+            .corrupt => return .failed,
             .waiting => {},
         }
         if (!rung) {
@@ -221,8 +256,9 @@ fn releaseRx(c: *Conn, stakes: Stakes) bool {
         if (sys.nowNs() > deadline) break;
         sys.futexWait(&unused_futex, 0, 200_000);
     }
-    if (stakes == .may_stay) return r.recallCancel() or r.recallDone();
-    return false;
+    if (stakes == .must) return .failed;
+    if (r.recallCancel()) return .stays;
+    return if (r.recallDone()) .left else .failed;
 }
 
 const unused_futex: u32 = 0;

@@ -22,6 +22,7 @@ const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
+const sharing = @import("sharing.zig");
 const signals = @import("signals.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
@@ -85,6 +86,7 @@ fn inChild() callconv(.c) void {
     diag.afterForkChild();
     negotiate.afterForkChild();
     ends.afterForkChild();
+    sharing.afterForkChild();
     epoll.afterForkChild();
     conn.afterForkChild();
     section.afterFork(depth);

@@ -18,6 +18,7 @@ const lock = @import("lock.zig");
 const log = @import("log.zig");
 const nesting = @import("nesting.zig");
 const readiness = @import("readiness.zig");
+const sharing = @import("sharing.zig");
 const sys = @import("sys.zig");
 const Pool = @import("pool.zig").Pool;
 const Profile = @import("profile.zig").Profile;
@@ -38,7 +39,7 @@ var places_mutex: lock.Mutex = .{};
 
 /// epoll_ctl for an attached connection without a system call; null: the kernel has to do it now.
 pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
-    if (e.foreign) return null;
+    if (e.foreign) return sharing.control(e, c, op, fd, event);
     if (!c.isAttached()) return changeSilent(e, c, op, fd, event);
     if (op != sys.EPOLL_CTL_DEL) {
         const wanted = event orelse return null;
@@ -75,7 +76,7 @@ pub fn change(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollE
 
 /// epoll_ctl for a ONESHOT registration that had fired when its connection left the ring for good: the
 /// kernel has none, and the next MOD makes one. Null: it is not that.
-fn changeSilent(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
+pub fn changeSilent(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.EpollEvent) ?isize {
     if (c.registration_count == 0) return null;
     const guard = e.mutex.lock();
     if (!guard.ok()) return null;
@@ -88,7 +89,9 @@ fn changeSilent(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.Epol
         sys.EPOLL_CTL_DEL => delete(r),
         sys.EPOLL_CTL_MOD => {
             const wanted = event orelse return null;
-            const result = sys.call(.epoll_ctl, .{ e.fd, sys.EPOLL_CTL_ADD, fd, wanted });
+            var result = sys.call(.epoll_ctl, .{ e.fd, sys.EPOLL_CTL_ADD, fd, wanted });
+            // Another process that uses the instance may have been first.
+            if (result == sys.neg(.EXIST)) result = sys.call(.epoll_ctl, .{ e.fd, op, fd, wanted });
             if (result < 0) return result;
             set(r, wanted);
             r.in_kernel = true;
@@ -103,6 +106,7 @@ fn changeSilent(e: *Epoll, c: *Conn, op: c_int, fd: i32, event: ?*const sys.Epol
 /// The kernel has accepted an ADD or MOD of a tracked connection with these events.
 pub fn registered(e: *Epoll, c: *Conn, fd: i32, event: *const sys.EpollEvent) void {
     var overflow = false;
+    if (e.settled and leftFor(e, c, fd)) return;
     {
         const guard = e.mutex.lock();
         if (!guard.ok()) return;
@@ -112,8 +116,9 @@ pub fn registered(e: *Epoll, c: *Conn, fd: i32, event: *const sys.EpollEvent) vo
         if (found) |r| {
             set(r, event);
             r.in_kernel = true;
-            r.kernel_events = kernelEvents(c, event.events);
+            r.kernel_events = if (e.settled) event.events else kernelEvents(c, event.events);
             r.kernel_data = event.data;
+            r.moved = e.settled;
             epoll.kickSleepers(e);
         } else overflow = true;
     }
@@ -300,7 +305,7 @@ pub fn synchronise(e: *Epoll) void {
 }
 
 fn apply(r: *Registration) void {
-    const target = kernelEvents(r.conn, r.events);
+    const target = if (r.epoll.settled) r.events else kernelEvents(r.conn, r.events);
     if (!r.wanted or r.disabled) {
         if (r.in_kernel) tellKernel(r, sys.EPOLL_CTL_DEL, target);
         r.in_kernel = false;
@@ -403,7 +408,7 @@ pub fn carrierChanged(c: *Conn) void {
         const guard = r.epoll.mutex.lock();
         defer guard.unlock();
         r.out_reported = false;
-        if (!r.wanted or r.epoll.foreign) continue;
+        if (!r.wanted or r.epoll.foreign) continue; // settled: the kernel's copy has OUT
         markDirty(r);
         epoll.kickSleepers(r.epoll);
     }
@@ -491,9 +496,10 @@ fn drop(r: *Registration, closing: bool) void {
     defer guard.unlock();
     if (r.dirty) synchroniseBut(e, r);
     leave(r);
+    const knows = !e.foreign or e.settled;
     // A copy of the descriptor elsewhere would keep a deleted registration alive in the kernel.
-    if (!e.foreign and (!closing or (!r.wanted and r.in_kernel))) applyPlain(r);
-    if (!e.foreign and !closing and r.wanted and r.disabled) {
+    if (knows and (!closing or (!r.wanted and r.in_kernel))) applyPlain(r);
+    if (knows and !closing and r.wanted and r.disabled) {
         r.in_kernel = false;
         return; // `changeSilent`
     }
@@ -515,13 +521,90 @@ fn synchroniseBut(e: *Epoll, except: *Registration) void {
 
 /// The kernel's copy for a connection that is the kernel's alone from here on.
 fn applyPlain(r: *Registration) void {
+    if (r.epoll.settled and r.in_kernel and !r.agrees) return; // another process has changed it
     if (!r.wanted or r.disabled) {
         if (r.in_kernel) tellKernel(r, sys.EPOLL_CTL_DEL, 0);
     } else if (!r.in_kernel) {
         tellKernel(r, sys.EPOLL_CTL_ADD, r.events);
     } else if (r.kernel_events != r.events or r.kernel_data != r.data) {
-        tellKernel(r, sys.EPOLL_CTL_MOD, r.events);
+        if (r.events & sys.EPOLLEXCLUSIVE != 0) {
+            tellKernel(r, sys.EPOLL_CTL_DEL, 0); // it cannot be modified
+            tellKernel(r, sys.EPOLL_CTL_ADD, r.events);
+        } else tellKernel(r, sys.EPOLL_CTL_MOD, r.events);
     }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Instances that other processes use (sharing.zig)
+
+/// No ring has a place in the instance from here on. Holds its mutex, as do the next two.
+pub fn leaveAll(e: *Epoll) void {
+    var at = e.registrations;
+    while (at) |r| : (at = r.next) leave(r);
+}
+
+/// Which registrations the kernel has as we believe: another process may have changed them, and then
+/// its word is the later one.
+pub fn compareWithKernel(e: *Epoll) void {
+    const always = sys.EPOLLERR | sys.EPOLLHUP; // as the kernel adds them by itself
+    var list: epoll.KnownList = .open(e);
+    defer list.close();
+    while (list.next()) |known| {
+        const c = conn_module.find(known.fd) orelse continue;
+        const place = placeOf(c, e, known.fd) orelse continue;
+        const r = place.*.?;
+        r.agrees = known.data == r.kernel_data and known.events | always == r.kernel_events | always;
+    }
+}
+
+/// What could not be recalled may have been read meanwhile.
+pub fn retryRead(e: *Epoll) void {
+    var at = e.registrations;
+    while (at) |r| : (at = r.next) {
+        if (r.joined and readiness.hasReadAll(r.conn)) r.moved = false;
+    }
+}
+
+/// `c` has left its rings, or (not `moved`) could not be moved entirely: then its registrations are
+/// looked at at every wait, beside the kernel's.
+pub fn settled(e: *Epoll, c: *Conn, moved: bool) void {
+    for (&c.registrations) |*place| {
+        const r = place.* orelse continue;
+        if (r.epoll != e) continue;
+        if (moved) {
+            drop(r, false);
+            // Kept: it was one-shot and has fired (`changeSilent`).
+            if (place.* == r) r.moved = true;
+            continue;
+        }
+        const guard = e.mutex.lock();
+        defer guard.unlock();
+        if (r.dirty) synchroniseBut(e, r);
+        r.moved = true;
+        if (r.joined) continue;
+        if (r.wanted and !r.disabled) applyPlain(r);
+        r.in_kernel = r.wanted and !r.disabled;
+        r.kernel_events = r.events;
+        r.kernel_data = r.data;
+        const seen = r.seen_head;
+        join(r);
+        r.seen_head = seen;
+    }
+}
+
+/// A registration in a settled instance that is made on the way (a socket that was not connected when
+/// it was registered). True: the kernel has it and needs no help.
+fn leftFor(e: *Epoll, c: *Conn, fd: i32) bool {
+    if (!foreign.leaveRings(c, 0)) return false;
+    const guard = e.mutex.lock();
+    if (!guard.ok()) return true;
+    defer guard.unlock();
+    if (placeOf(c, e, fd)) |place| {
+        countKinds(place.*.?, 0);
+        leave(place.*.?);
+        free(place.*.?);
+    }
+    return true;
 }
 
 /// The instance itself is closed.

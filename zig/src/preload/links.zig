@@ -16,6 +16,7 @@ const protocol = @import("../protocol.zig");
 const rendezvous = @import("rendezvous.zig");
 const arena_module = @import("arena.zig");
 const control = @import("control.zig");
+const epoll = @import("epoll.zig");
 const log = @import("log.zig");
 const packet = @import("packet.zig");
 const sys = @import("sys.zig");
@@ -402,13 +403,28 @@ fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) bool {
 /// descriptors are the parent's and must not be read here.
 pub fn afterForkChild() void {
     mutex = .{};
-    if (control_epoll >= 0) sys.close(control_epoll);
-    control_epoll = -1;
+    if (control_epoll >= 0) leaveControl();
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
         a.needs_link = true;
         rendezvous.close(a);
     }
+}
+
+/// Copies of those of this process's ancestors: they sit in instances that it has inherited, and only
+/// who has them can take them out of there.
+pub var inherited_control: [4]i32 = @splat(-1);
+var inherited_control_next: usize = 0;
+
+fn leaveControl() void {
+    const place = &inherited_control[inherited_control_next % inherited_control.len];
+    if (place.* >= 0) sys.close(place.*);
+    place.* = -1;
+    if (epoll.hasWaiters()) {
+        place.* = control_epoll;
+        inherited_control_next += 1;
+    } else sys.close(control_epoll);
+    control_epoll = -1;
 }
 
 /// One of our descriptors has another number, or (-1) is gone; the old number still names the same
@@ -418,6 +434,9 @@ pub fn ownFdMoved(old: i32, new: i32) void {
     if (!guard.ok()) return;
     defer guard.unlock();
     if (control_epoll == old) @atomicStore(i32, &control_epoll, new, .release);
+    for (&inherited_control) |*fd| if (fd.* == old) {
+        fd.* = new; // what it is registered as stays: `strangers` in epoll.zig
+    };
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
         if (a.rendezvous == old) {

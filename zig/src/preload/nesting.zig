@@ -19,6 +19,7 @@ const fds = @import("fds.zig");
 const interest = @import("interest.zig");
 const lock = @import("lock.zig");
 const readiness = @import("readiness.zig");
+const sharing = @import("sharing.zig");
 const sys = @import("sys.zig");
 const waiters = @import("waiters.zig");
 const Pool = @import("pool.zig").Pool;
@@ -42,9 +43,19 @@ var pool: Pool(Nest, 64) = .{};
 
 /// Somebody is going to wait for this instance itself.
 pub fn begin(e: *Epoll) void {
+    if (e.claim != null) sharing.use(e);
     if (e.nested) return;
     e.nested = true;
     park(e);
+}
+
+/// Those in `e` are used, too (sharing.zig). Before any lock is taken.
+pub fn useInner(e: *Epoll) void {
+    var at = e.nests;
+    while (at) |nest| : (at = nest.next) {
+        if (nest.inner.claim != null) sharing.use(nest.inner);
+        if (nest.inner.nests != null) useInner(nest.inner);
+    }
 }
 
 /// The kernel has done this with instance `inner` in `e`.
@@ -126,6 +137,7 @@ pub fn park(e: *Epoll) void {
     const guard = e.mutex.lock();
     if (!guard.ok() or e.parked) return guard.unlock();
     defer guard.unlock();
+    if (e.claim != null) sharing.notePark(e);
     if (!announce(e)) return;
     if (!kernelSays(e)) ringOwn(e);
     // Readable already, until the next look at all rows: nobody has to ring for more. (But each ring
@@ -174,6 +186,7 @@ pub fn isReadable(e: *Epoll, edge: bool) bool {
     const guard = e.mutex.lock();
     if (!guard.ok()) return kernelSays(e);
     defer guard.unlock();
+    if (e.settled and e.ring_count == 0) return kernelSays(e);
     var at = e.nests;
     while (at) |nest| : (at = nest.next) _ = isReadable(nest.inner, false);
     // A thread that is asleep in it is woken by the same bells, and empties them itself.
@@ -255,7 +268,7 @@ fn rearm(e: *const Epoll, nest: *const Nest) void {
 /// doorbells, too many sleepers on a ring, inherited by fork) it is looked at now, and the caller
 /// has to come again soon.
 pub fn isReachable(e: *Epoll) bool {
-    if (e.nested and !e.reachable) {
+    if (e.nested and !e.reachable and !(e.settled and e.ring_count == 0)) {
         _ = isReadable(e, false);
         return false;
     }

@@ -315,6 +315,12 @@ fn readsByRing(c: *const Conn) bool {
     return c.end.rx.carrier == @intFromEnum(layout.Carrier.ring);
 }
 
+/// Nothing lies in the ring that was not read.
+pub fn hasReadAll(c: *const Conn) bool {
+    if (!readsByRing(c) and !switching(c)) return true;
+    return @atomicLoad(u64, &c.rx_direction.head, .acquire) == c.end.rx.position;
+}
+
 fn readableHead(r: *const Registration) u64 {
     return @atomicLoad(u64, &r.conn.rx_direction.head, .acquire);
 }

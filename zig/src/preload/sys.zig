@@ -202,6 +202,12 @@ pub fn mapShared(fd: i32, bytes: usize, writable: bool) ?[*]align(4096) u8 {
     return mapResult(call(.mmap, .{ 0, bytes, prot, shared_noreserve, fd, 0 }));
 }
 
+/// Zeroed memory that children share; pages cost nothing until touched.
+pub fn mapInherited(bytes: usize) ?[*]align(4096) u8 {
+    const shared_anonymous_noreserve: usize = 0x01 | 0x20 | 0x4000;
+    return mapResult(call(.mmap, .{ 0, bytes, 3, shared_anonymous_noreserve, -1, 0 }));
+}
+
 /// Zeroed private memory; pages cost nothing until touched.
 pub fn mapPrivate(bytes: usize) ?[*]align(4096) u8 {
     const private_anonymous_noreserve: usize = 0x02 | 0x20 | 0x4000;

@@ -58,6 +58,9 @@ pub const tag_mask: u64 = 0xffff_ffff_0000_0000;
 var pool: Pool(Waiter, 32) = .{};
 var bell_pool: Pool(Bell, 64) = .{};
 var idle: ?*Waiter = null;
+/// In a forked child: those of instances that it has inherited, whose descriptors sit in there until
+/// it uses them (sharing.zig). By `next_free`.
+var inherited: ?*Waiter = null;
 var idle_mutex: Mutex = .{};
 var numbered: [constants.waiters_max]?*Waiter = @splat(null);
 var next_number: u32 = 1;
@@ -170,6 +173,41 @@ fn introduce(w: *Waiter, l: *links.PeerLink) bool {
 pub fn epollAdd(epoll_fd: i32, fd: i32) void {
     var event: sys.EpollEvent = .{ .events = sys.EPOLLIN, .data = epoll_tag | @as(u32, @bitCast(fd)) };
     _ = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_ADD, fd, &event });
+}
+
+pub fn epollRemove(epoll_fd: i32, fd: i32) void {
+    var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
+    _ = sys.call(.epoll_ctl, .{ epoll_fd, sys.EPOLL_CTL_DEL, fd, &event });
+}
+
+/// All that is `w`'s, out of its instance: another process is going to sleep there.
+pub fn leaveEpoll(w: *Waiter) void {
+    epollRemove(w.epoll_fd, w.local);
+    var at = w.bells;
+    while (at) |b| : (at = b.next) epollRemove(w.epoll_fd, b.fd);
+}
+
+/// The copies that a forked child has of an instance's of its parent's.
+pub fn closeInherited(w: *const Waiter) void {
+    var place = &inherited;
+    while (place.*) |other| {
+        if (other == w) place.* = other.next_free else place = &other.next_free;
+    }
+    sys.close(w.local);
+    var at = w.bells;
+    while (at) |b| : (at = b.next) sys.close(b.fd);
+}
+
+/// One of the copies gets another number, under which its instance does not know it.
+fn forgetInherited(fd: i32) void {
+    var inherited_waiter = inherited;
+    while (inherited_waiter) |w| : (inherited_waiter = w.next_free) {
+        if (w.local == fd) w.local = -1;
+        var at = w.bells;
+        while (at) |b| : (at = b.next) if (b.fd == fd) {
+            b.fd = -1;
+        };
+    }
 }
 
 /// A forked child of a peer announced itself: it needs the doorbells of whoever may be asleep.
@@ -323,10 +361,7 @@ pub fn hasBellFor(l: *const links.PeerLink) bool {
 }
 
 fn closeBell(w: *Waiter, b: *Bell) void {
-    if (w.epoll_fd >= 0) {
-        var event: sys.EpollEvent = .{ .events = 0, .data = 0 };
-        _ = sys.call(.epoll_ctl, .{ w.epoll_fd, sys.EPOLL_CTL_DEL, b.fd, &event });
-    }
+    if (w.epoll_fd >= 0) epollRemove(w.epoll_fd, b.fd);
     sys.close(b.fd);
     bell_pool.give(b);
 }
@@ -351,7 +386,11 @@ pub fn afterForkChild() void {
     for (numbered[0..@min(next_number, numbered.len)]) |*maybe| {
         const w = maybe.* orelse continue;
         maybe.* = null;
-        if (w.epoll_fd >= 0) continue; // in an epoll shared with the parent: leave it alone
+        if (w.epoll_fd >= 0) {
+            w.next_free = inherited;
+            inherited = w;
+            continue;
+        }
         sys.close(w.local);
         var at = w.bells;
         while (at) |b| : (at = b.next) sys.close(b.fd);
@@ -369,6 +408,7 @@ pub fn ownFdMoved(old: i32, new: i32) void {
     const guard = links.mutex.lock();
     if (!guard.ok()) return;
     defer guard.unlock();
+    forgetInherited(old);
     for (numbered[0..@min(next_number, numbered.len)]) |maybe| {
         const w = maybe orelse continue;
         if (w.epoll_fd >= 0) moveInEpoll(w.epoll_fd, old, new);
