@@ -405,6 +405,8 @@ pub fn carrierChanged(c: *Conn) void {
         r.out_reported = false;
         if (!r.wanted or r.epoll.foreign) continue;
         markDirty(r);
+        // The kernel's copy has told of OUT so far, and the last look found nothing to add to it.
+        if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
     }
 }
