@@ -234,8 +234,11 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
             .ring => |available| return fromRing(c, &r, b, available, flags),
             .corrupt => return condemn(c),
             .ring_empty => {
-                // A reset is told even so.
-                if (c.shutRead()) return if (c.kernel().failed()) kernelReceive(c, b, flags) else 0;
+                // A reset is told even so, but not by a call that has received something.
+                if (c.shutRead()) {
+                    if (attempt.has_bytes or !c.kernel().failed()) return 0;
+                    return kernelReceive(c, b, flags);
+                }
                 if (!kernelLookDue(c, flags, attempt)) return sys.neg(.AGAIN);
                 // A peek would take the socket's error away.
                 if (attempt.has_bytes and c.kernel().failed()) return 0;
