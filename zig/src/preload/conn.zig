@@ -429,7 +429,7 @@ pub const Kernel = struct {
         return info[0];
     }
 
-    fn finReceived(k: Kernel) bool {
+    pub fn finReceived(k: Kernel) bool {
         return switch (k.tcpState()) {
             // TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING
             6, tcp_close, 8, 9, 11 => true,

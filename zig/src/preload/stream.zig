@@ -262,6 +262,9 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 if (attempt.isOver(c)) return 0;
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
+                // By a shutdown of our own the stream has not ended: the peer goes on sending, and
+                // serves recalls.
+                if (n == 0 and c.shutRead() and !c.kernel().finReceived()) return n;
                 if (r.ended(c.kernel())) return n;
                 if (n < 0) c.keepError(n);
             },
