@@ -211,6 +211,7 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     }
     if (peek) return @intCast(total);
     b.* = cursor;
+    if (c.receive_low_water > 1 and available >= c.receive_low_water) c.woken_head = r.end.position +% available;
     r.consume(total, c.bells());
     c.guard.answered();
     c.end.rx.ring_bytes += total;
