@@ -212,3 +212,34 @@ pub const read_where_entered = struct {
         t.sync("done");
     }
 };
+
+pub const low_water_read_in_part = struct {
+    pub const summary = "what has been read is an edge still if there was as much as SO_RCVLOWAT, and only then";
+    pub const carrier: Carrier = .ring;
+
+    /// After a shutdown there is always something to receive, if only the end.
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.setOption(conn, .RCVLOWAT, 10);
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '0', 12);
+        t.recvAll(conn, 8);
+        wait.epollWait(t, ep, 8, 0);
+        t.recvAll(conn, 4);
+        arrive(t, conn, '1', 3);
+        _ = t.recv(conn, 3, libc.MSG_DONTWAIT);
+        wait.epollWait(t, ep, 8, 0);
+        arrive(t, conn, '2', 11);
+        t.recvAll(conn, 11);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        sendAtSteps(t, &.{ "abcdefghijkl", "abc", "abcdefghijk" });
+    }
+};

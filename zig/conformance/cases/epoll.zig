@@ -169,6 +169,51 @@ pub const writable = struct {
     }
 };
 
+pub const writable_where_entered = struct {
+    pub const summary = "OUT is told again after a send that has entered a ring";
+    pub const carrier: Carrier = .ring;
+    const exchanges = 10;
+
+    pub fn server(t: *Side) void {
+        const conn = t.acceptedSecond();
+        const ep = register(t, conn);
+        for (0..exchanges) |_| {
+            sendBetweenWaits(t, ep, conn);
+            t.sync("the server has sent");
+            t.sync("the client has sent");
+            t.recvAll(conn, 1);
+        }
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connectedSecond();
+        const ep = register(t, conn);
+        for (0..exchanges) |_| {
+            t.sync("the server has sent");
+            t.recvAll(conn, 1);
+            sendBetweenWaits(t, ep, conn);
+            t.sync("the client has sent");
+        }
+    }
+
+    fn register(t: *Side, conn: c_int) c_int {
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN, 1);
+        return ep;
+    }
+
+    /// The first wait sleeps, so that the registration is not looked at any more; nothing comes, so
+    /// that only the send itself can change that.
+    fn sendBetweenWaits(t: *Side, ep: c_int, conn: c_int) void {
+        wait.epollCtl(t, ep, .MOD, conn, wait.IN, 1);
+        wait.epollWait(t, ep, 8, 2);
+        wait.epollCtl(t, ep, .MOD, conn, wait.IN | wait.OUT, 2);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.send(conn, "x", 0);
+        for (0..2) |_| wait.epollWait(t, ep, 8, 0);
+    }
+};
+
 pub const drains = struct {
     pub const summary = "OUT comes back when the other side has read a full connection empty";
     pub const carrier: Carrier = .ring;

@@ -208,6 +208,60 @@ pub const client_forks = struct {
     }
 };
 
+pub const grandchild = struct {
+    pub const summary = "a forked peer wakes a process whose child has forked meanwhile";
+    pub const carrier: Carrier = .ring;
+
+    /// The child forks when the peer's has just come; what tells of that is for the server itself.
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const go = t.pipe();
+        const gone = t.pipe();
+        if (t.fork("child")) |c| {
+            var child = c;
+            _ = child.read(go[0], 1);
+            const pid = libc.fork();
+            if (pid == 0) libc._exit(0);
+            child.waitChild(pid);
+            _ = child.write(gone[1], "x");
+            _ = child.read(go[0], 1);
+            child.exitChild(0);
+        }
+        t.sync("forked");
+        t.sync("slept");
+        _ = t.write(go[1], "x");
+        _ = t.read(gone[0], 1);
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN, 1);
+        t.sync("waits");
+        wait.epollWait(t, ep, 8, -1);
+        t.recvAll(conn, 1);
+        _ = t.write(go[1], "x");
+        t.waitChild(t.child_pid);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        const go = t.pipe();
+        const slept = t.pipe();
+        t.sync("forked");
+        if (t.fork("child")) |c| {
+            var child = c;
+            wait.pollMany(&child, &.{.{ .fd = conn, .events = libc.POLLIN }}, 2);
+            _ = child.write(slept[1], "x");
+            _ = child.read(go[0], 1);
+            for (0..25) |_| child.pause();
+            _ = child.send(conn, "x", 0);
+            child.exitChild(0);
+        }
+        _ = t.read(slept[0], 1);
+        t.sync("slept");
+        t.sync("waits");
+        _ = t.write(go[1], "x");
+        t.waitChild(t.child_pid);
+    }
+};
+
 pub const thread_sends_over_fork = struct {
     pub const summary = "forks in one thread do not disturb a stream that another one sends";
     pub const carrier: Carrier = .ring;

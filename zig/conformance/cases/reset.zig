@@ -481,3 +481,24 @@ pub const one_shot_in_a_child = struct {
         t.waitChild(t.child_pid);
     }
 };
+
+pub const shut_before_it = struct {
+    pub const summary = "after a shutdown of reading, a recv that has received something leaves the reset to the next";
+    pub const carrier: Carrier = .ring;
+    pub const server = sendsAndResets;
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        t.untilQueued(conn, 4);
+        t.sync("received");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.OUT, 7);
+        _ = t.recv(conn, 16, libc.MSG_WAITALL);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.recv(conn, 16, 0);
+        wait.epollWait(t, ep, 8, 0);
+    }
+};

@@ -1,6 +1,7 @@
 //! shutdown in every direction, by either side and both.
 
 const libc = @import("../libc.zig");
+const rights = @import("../rights.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
 
@@ -185,5 +186,30 @@ pub const errors = struct {
         _ = t.shutdown(999, libc.SHUT_RD);
         _ = t.close(conn);
         _ = t.shutdown(conn, libc.SHUT_RD);
+    }
+};
+
+pub const passed_on = struct {
+    pub const summary = "a connection that was shut for reading and passed on receives what its peer goes on sending";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"fd_passed"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        _ = t.shutdown(conn, libc.SHUT_RD);
+        const copy = rights.passToSelf(conn);
+        t.label(copy, "copy");
+        _ = t.recv(conn, 1, 0);
+        t.sync("passed");
+        t.sync("sent");
+        t.untilQueued(copy, 4);
+        t.recvAll(copy, 4);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.sync("passed");
+        _ = t.send(conn, "abcd", 0);
+        t.sync("sent");
     }
 };

@@ -88,6 +88,9 @@ pub const Conn = extern struct {
     /// Frame of a call of the kernel's own that may sleep on it; 0: none (`isInKernel`).
     in_kernel: usize,
     registrations: [registrations_max]?*epoll.Registration,
+    /// Of the ring's bytes that were read, those before here came while there were SO_RCVLOWAT of them:
+    /// they have woken whoever waits. Kept while that is more than one.
+    woken_head: u64,
     next_free: ?*Conn = null,
     /// Held on TCP: clock of the next look whether it still has to be, and how long after the last.
     hold_look_at: u64,
@@ -429,7 +432,7 @@ pub const Kernel = struct {
         return info[0];
     }
 
-    fn finReceived(k: Kernel) bool {
+    pub fn finReceived(k: Kernel) bool {
         return switch (k.tcpState()) {
             // TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING
             6, tcp_close, 8, 9, 11 => true,

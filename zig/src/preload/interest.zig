@@ -410,6 +410,8 @@ pub fn carrierChanged(c: *Conn) void {
         r.out_reported = false;
         if (!r.wanted or r.epoll.foreign) continue; // settled: the kernel's copy has OUT
         markDirty(r);
+        // The kernel's copy has told of OUT so far, and the last look found nothing to add to it.
+        if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
     }
 }

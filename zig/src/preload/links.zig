@@ -109,14 +109,16 @@ pub fn isDead(a: *Arena, link: u16) bool {
     drain(a);
     var at = a.links;
     while (at) |l| : (at = l.next) if (l.link == link) return l.dead;
-    return link >= constants.monitor_links_max;
+    return !a.needs_link and link >= constants.monitor_links_max;
 }
 
-/// Reads what came over channels. `only`: those of one arena. Holds `mutex`.
+/// Reads what came over channels. `only`: those of one arena. A forked child has none before it has
+/// announced itself: what lies in those that it inherited is its parent's. Holds `mutex`.
 pub fn drain(only: ?*Arena) void {
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
         if (only != null and only != a) continue;
+        if (a.needs_link) continue;
         rendezvous.drain(a);
         var link = a.links;
         while (link) |l| : (link = l.next) drainLink(l);

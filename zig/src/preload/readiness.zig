@@ -397,15 +397,22 @@ fn isEnough(r: *const Registration, head: u64) bool {
 /// read ones have woken.
 fn hasArrived(r: *const Registration, head: u64) bool {
     if (head == r.seen_head) return false;
-    if (head != r.conn.end.rx.position) return isEnough(r, head);
-    return head != toldTo(r);
+    if (isEnough(r, head)) return true;
+    const c = r.conn;
+    // Read ones have woken; with SO_RCVLOWAT, those of which there were enough at a time.
+    const woken = if (c.lowWater() > 1) c.woken_head else c.end.rx.position;
+    return isBehind(woken, toldTo(r));
+}
+
+inline fn isBehind(position: u64, other: u64) bool {
+    return @as(i64, @bitCast(position -% other)) > 0;
 }
 
 /// Where the ring's bytes begin of which nobody was told: what was seen before the ring was entered
 /// says nothing about it.
 fn toldTo(r: *const Registration) u64 {
     const entered = r.conn.end.rx.entered;
-    return if (@as(i64, @bitCast(r.seen_head -% entered)) < 0) entered else r.seen_head;
+    return if (isBehind(entered, r.seen_head)) entered else r.seen_head;
 }
 
 /// Reading is on TCP. The ring has something to add where the sender has entered it: where we stand,
@@ -420,7 +427,7 @@ fn readyOnTcp(r: *Registration) bool {
 /// still (`hasArrived`).
 fn hasLeftUntold(r: *const Registration) bool {
     if (r.events & sys.EPOLLET == 0) return false;
-    return @as(i64, @bitCast(r.conn.end.rx.position -% toldTo(r))) > 0;
+    return isBehind(if (r.conn.lowWater() > 1) r.conn.woken_head else r.conn.end.rx.position, toldTo(r));
 }
 
 /// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring

@@ -77,15 +77,16 @@ pub inline fn receive(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) ?is
 /// Under the receive lock.
 inline fn takeMessage(c: *Conn, into: []u8) ?isize {
     const rx = &c.end.rx;
+    // SO_RCVLOWAT above one, or perhaps so: another process may have set it.
+    if (c.receive_low_water > 1 or c.shared) return null;
     if (!c.isAttached() or rx.carrier != on_ring or rx.flags != 0 or c.guard.isSampling()) return null;
     var r = c.receiver();
     const available = r.ringBytesFor(into.len);
     if (available > constants.ring_bytes) return null; // a liar
     const n = @min(available, into.len);
     if (n -% 1 >= bytes_max) return null;
-    // Fewer than asked for: not with SO_RCVLOWAT, nor where the sender goes on with another carrier.
+    // Fewer than asked for: not where the sender goes on with another carrier.
     if (n < into.len) {
-        if (c.shared or n < c.receive_low_water) return null;
         if (@atomicLoad(u64, &c.rx_direction.down, .acquire) == rx.position +% n) return null;
     }
     if (!r.copyPiece(into[0..n])) return null;

@@ -214,6 +214,7 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     }
     if (peek) return @intCast(total);
     b.* = cursor;
+    if (c.receive_low_water > 1 and available >= c.receive_low_water) c.woken_head = r.end.position +% available;
     r.consume(total, c.bells());
     c.guard.answered();
     c.end.rx.ring_bytes += total;
@@ -237,8 +238,11 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
             .ring => |available| return fromRing(c, &r, b, available, flags),
             .corrupt => return condemn(c),
             .ring_empty => {
-                // A reset is told even so.
-                if (c.shutRead()) return if (c.kernel().failed()) kernelReceive(c, b, flags) else 0;
+                // A reset is told even so, but not by a call that has received something.
+                if (c.shutRead()) {
+                    if (attempt.has_bytes or !c.kernel().failed()) return 0;
+                    return kernelReceive(c, b, flags);
+                }
                 if (!kernelLookDue(c, flags, attempt)) return sys.neg(.AGAIN);
                 // A peek would take the socket's error away.
                 if (attempt.has_bytes and c.kernel().failed()) return 0;
@@ -262,6 +266,9 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 if (attempt.isOver(c)) return 0;
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
+                // By a shutdown of our own the stream has not ended: the peer goes on sending, and
+                // serves recalls.
+                if (n == 0 and c.shutRead() and !c.kernel().finReceived()) return n;
                 if (r.ended(c.kernel())) return n;
                 if (n < 0) c.keepError(n);
             },
