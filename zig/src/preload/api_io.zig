@@ -17,6 +17,7 @@ const short = @import("short.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
 const transfer = @import("transfer.zig");
+const unread = @import("unread.zig");
 const user = @import("user.zig");
 
 const Conn = conn_module.Conn;
@@ -201,7 +202,7 @@ fn tellLeft(fd: c_int, m: Msghdr) Control {
     defer conn_module.done(c);
     const message: LeftMessage = .{
         .header = .{ .len = bytes, .level = sys.IPPROTO_TCP, .kind = options.TCP_INQ },
-        .left = stream.leftToRead(c),
+        .left = unread.leftToRead(c),
     };
     const into: [*]u8 = @ptrCast(m.control.?);
     const written = if (bytes == @sizeOf(LeftMessage))

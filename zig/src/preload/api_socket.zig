@@ -15,8 +15,8 @@ const own_fds = @import("own_fds.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
 const section = @import("section.zig");
-const stream = @import("stream.zig");
 const sys = @import("sys.zig");
+const unread = @import("unread.zig");
 const user = @import("user.zig");
 
 // -- making connections --------------------------------------------------------------------------
@@ -332,9 +332,9 @@ pub fn ioctl(fd: c_int, request: c_ulong, argument: usize) callconv(.c) c_int {
         const value: *c_int = @ptrFromInt(argument);
         switch (@as(u32, @truncate(request))) {
             sys.FIONREAD => {
-                return tell(value, stream.unread(c));
+                return tell(value, unread.bytes(c));
             },
-            sys.SIOCATMARK => if (stream.isBeforeMark(c)) {
+            sys.SIOCATMARK => if (unread.isBeforeMark(c)) {
                 return tell(value, 0);
             },
             // SIOCOUTQ is the kernel's: what is in the ring has arrived, as if acknowledged.
@@ -403,7 +403,7 @@ pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: ?*anyopaque, len:
 /// struct tcp_info: which of its counters count bytes. (The kernel has just written there, so the
 /// memory is good.)
 fn addRingBytes(c: *conn_module.Conn, info: [*]u8, len: u32) void {
-    const carried = stream.ringCarried(c);
+    const carried = unread.ringCarried(c);
     const counters = [_]struct { offset: u32, bytes: u64 }{
         .{ .offset = 120, .bytes = carried.sent },
         .{ .offset = 128, .bytes = carried.received },

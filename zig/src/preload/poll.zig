@@ -25,6 +25,7 @@ const signals = @import("signals.zig");
 const spin = @import("spin.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
+const unread = @import("unread.zig");
 const waiters = @import("waiters.zig");
 
 const Conn = conn_module.Conn;
@@ -162,11 +163,11 @@ fn ringEvents(c: *Conn, wanted: i16) i16 {
 fn readable(c: *Conn) bool {
     if (c.end.rx.carrier == @intFromEnum(layout.Carrier.ring)) {
         const head = @atomicLoad(u64, &c.rx_direction.head, .acquire);
-        return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
+        return head -% c.end.rx.position >= @max(1, c.lowWater()) or unread.reachesLowWater(c);
     }
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (!gate.isEntering()) return false;
-    return entersReadable(c) or stream.reachesLowWater(c);
+    return entersReadable(c) or unread.reachesLowWater(c);
 }
 
 fn entersReadable(c: *Conn) bool {
@@ -359,7 +360,7 @@ fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
             a.in_words = &c.rx_direction.attn;
             a.in = index;
         } else sound = false;
-        if (c.lowWater() > 1 and stream.isOnBoth(c)) sound = false;
+        if (c.lowWater() > 1 and unread.isOnBoth(c)) sound = false;
     }
     const in_ring = c.end.tx.carrier == @intFromEnum(layout.Carrier.ring);
     if (p.events & (sys.POLLOUT | sys.POLLWRNORM) != 0 and in_ring) {

@@ -30,6 +30,7 @@ const epoll = @import("epoll.zig");
 const interest = @import("interest.zig");
 const stream = @import("stream.zig");
 const sys = @import("sys.zig");
+const unread = @import("unread.zig");
 const waiters = @import("waiters.zig");
 const Pool = @import("pool.zig").Pool;
 
@@ -366,7 +367,7 @@ fn levelsOf(r: *Registration) u32 {
     } else {
         if (switching(c)) {
             r.seen_head = readableHead(r);
-            if (stream.reachesLowWater(c)) levels |= in_events;
+            if (unread.reachesLowWater(c)) levels |= in_events;
         } else r.seen_head = c.end.rx.position;
         ask |= sys.POLLIN;
     }
@@ -390,7 +391,7 @@ fn readyIn(r: *const Registration, head: u64) bool {
 /// SO_RCVLOWAT bytes, or one.
 fn isEnough(r: *const Registration, head: u64) bool {
     const c = r.conn;
-    return head -% c.end.rx.position >= @max(1, c.lowWater()) or stream.reachesLowWater(c);
+    return head -% c.end.rx.position >= @max(1, c.lowWater()) or unread.reachesLowWater(c);
 }
 
 /// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
@@ -434,12 +435,12 @@ fn hasLeftUntold(r: *const Registration) bool {
 /// behind them, and that both together are as many as SO_RCVLOWAT wants.
 fn readyAhead(r: *const Registration) bool {
     const c = r.conn;
-    if (r.events & sys.EPOLLET == 0) return stream.reachesLowWater(c);
+    if (r.events & sys.EPOLLET == 0) return unread.reachesLowWater(c);
     const head = readableHead(r);
     if (head == r.seen_head) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (!gate.isEntering() or head == gate.position) return false;
-    return c.lowWater() <= 1 or stream.reachesLowWater(c);
+    return c.lowWater() <= 1 or unread.reachesLowWater(c);
 }
 
 /// Reading is on TCP, but the sender has entered the ring at the position where we stand.
@@ -692,7 +693,7 @@ fn wantsLook(r: *const Registration) bool {
     const c = r.conn;
     if (r.events & out_events != 0 and !r.out_reported and sendsByRing(c) and writableRing(c)) return true;
     if (r.events & in_events == 0) return false;
-    if (c.lowWater() > 1 and stream.isOnBoth(c)) return true; // the kernel waits for all of it alone
+    if (c.lowWater() > 1 and unread.isOnBoth(c)) return true; // the kernel waits for all of it alone
     if (!readsByRing(c)) return switching(c) or hasLeftUntold(r);
     return readyIn(r, readableHead(r));
 }
