@@ -63,7 +63,7 @@ async function talkToSlowReader(
   const port = freePort();
   const server = lab.start(["python3", program, "server", `${port}`], {
     preload: true,
-    env,
+    env: { ...env, SOCKSDIRECT_PROFILE: "frugal" }, // it sleeps, and does not watch the ring
     name: "server",
   });
   await waitForPort(port, server);

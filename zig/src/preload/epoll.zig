@@ -458,7 +458,18 @@ fn filter(w: Wait, into: []sys.EpollEvent, n: isize, keep_bells: bool) isize {
     return @intCast(interest.claimOneshot(w.e, into[0..kept]));
 }
 
+/// Where the result cannot be written, the kernel refuses an event, and would not without: what of ours
+/// is readable must not make it do so.
 fn kernelWaitRaw(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
+    const n = kernelWaitOnce(w, into, timeout_ns);
+    if (n == sys.neg(.FAULT)) {
+        @branchHint(.cold);
+        if (w.e.waiter) |waiter| if (waiters.drainAll(waiter)) return kernelWaitOnce(w, into, 0);
+    }
+    return n;
+}
+
+fn kernelWaitOnce(w: Wait, into: []sys.EpollEvent, timeout_ns: ?u64) isize {
     const mask_bytes: usize = 8;
     const ns = timeout_ns orelse
         return sys.call(.epoll_pwait, .{ w.e.fd, into.ptr, into.len, -1, w.mask, mask_bytes });

@@ -1,10 +1,10 @@
 //! Never slower: finds out whether a connection would do better over kernel TCP, by trying.
 //!
 //! A ring is slow where its reader is not woken at once: no descriptors for doorbells, more sleepers
-//! than wait words, an epoll instance shared by fork, or something that nobody thought of. Rather
-//! than know every cause, the sender compares what it can measure of either carrier: the time from a
-//! send until the next bytes from the peer (an exchange). Where exchanges take long by ring, it
-//! carries some by TCP, some by ring, and so on:
+//! than wait words, or something that nobody thought of. Rather than know every cause, the sender
+//! compares what it can measure of either carrier: the time from a send until the next bytes from the
+//! peer (an exchange). Where exchanges take long by ring, it carries some by TCP, some by ring, and so
+//! on:
 //!
 //!   resting ──▶ ring, 4096 ──fast──▶ resting, twice as long
 //!                   │ most slow       (64 when TCP was better last time)

@@ -35,6 +35,8 @@ pub const PeerLink = struct {
     from_fork: bool,
     channel: i32,
     dead: bool,
+    /// The channel is one that this forked child made, and nothing has come over it.
+    unproven: bool = false,
 };
 
 /// Everything here is under this mutex but `control_epoll` itself.
@@ -158,7 +160,10 @@ pub fn drainLink(l: *PeerLink) void {
         switch (packet.receive(l.channel, &p)) {
             .none => return,
             .gone, .garbage => return bury(l),
-            .packet => handle(l, &p),
+            .packet => {
+                l.unproven = false;
+                handle(l, &p);
+            },
         }
         p.closeRest();
     }
@@ -168,12 +173,13 @@ fn handle(l: *PeerLink, p: *packet.Received) void {
     switch (p.kind()) {
         .doorbell => {
             const message = p.as(protocol.Doorbell) orelse return bury(l);
-            const fd = p.take(0) orelse return bury(l);
+            // Lost on the way, for want of a number for it: WAKE over this channel serves instead.
+            const fd = p.take(0) orelse return;
             bellPut(l.arena, @truncate(message.link), @truncate(message.waiter), fd);
         },
         .new_link => {
             const message = p.as(protocol.NewLink) orelse return bury(l);
-            const fd = p.take(0) orelse return bury(l);
+            const fd = p.take(0) orelse return; // lost: the child sees its end, and looks by itself
             add(l.arena, @truncate(message.link), fd, true);
             waiters.introduceAll(l.arena);
         },
@@ -189,6 +195,8 @@ fn handle(l: *PeerLink, p: *packet.Received) void {
 fn bury(l: *PeerLink) void {
     if (l.dead) return;
     l.dead = true;
+    // Perhaps the peer lives, and had no descriptor left for its end: it cannot ring us.
+    if (l.unproven) l.arena.unannounced = true;
     unwatch(l.channel);
     sys.close(l.channel);
     l.channel = -1;
@@ -287,6 +295,7 @@ fn replaceChannel(l: *PeerLink) !void {
     sys.close(pair[1]);
     sys.close(l.channel);
     l.channel = sys.ownFd(pair[0]) orelse pair[0];
+    l.unproven = true;
     if (sent == sys.neg(.AGAIN)) return error.ChannelFull;
     if (sent < 0) return error.PeerGone;
     watch(l.channel, @intFromPtr(l));
