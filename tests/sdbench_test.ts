@@ -101,7 +101,14 @@ preloadedTest("sdbench: pre-forked workers share a listener", none, async (lab) 
 
 preloadedTest("sdbench: bursts come back as they were sent", none, async (lab) => {
   await expectCarrier(lab, both, {}, async () => {
-    const report = await pair(lab, ["--mode", "bursts", "--burst", "20", "--count", "100000"]);
+    const report = await pair(lab, [
+      "--mode",
+      "bursts",
+      "--burst",
+      "20",
+      "--count",
+      `${exchanges}`,
+    ]);
     assertEquals(report.messages, exchanges);
     assertEquals(report.checksum_ok, true);
   });
