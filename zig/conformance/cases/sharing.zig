@@ -12,14 +12,18 @@ const long = 10_000; // what must come comes long before
 const shared_reasons: []const []const u8 = &.{ "epoll_shared", "fd_passed" };
 
 /// The other side of most cases: sends a letter at each step, then waits for the end.
-fn sendAt(t: *Side, comptime steps: []const []const u8) void {
-    const conn = t.connected(.{});
-    inline for (steps) |step| {
-        t.sync("send " ++ step);
-        _ = t.send(conn, step, 0);
-        t.sync("sent " ++ step);
-    }
-    t.sync("done");
+fn sends(comptime steps: []const []const u8) fn (*Side) void {
+    return struct {
+        fn client(t: *Side) void {
+            const conn = t.connected(.{});
+            inline for (steps) |step| {
+                t.sync("send " ++ step);
+                _ = t.send(conn, step, 0);
+                t.sync("sent " ++ step);
+            }
+            t.sync("done");
+        }
+    }.client;
 }
 
 fn sent(t: *Side, conn: c_int, comptime step: []const u8, queued: c_int) void {
@@ -61,9 +65,7 @@ pub const level = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const edge = struct {
@@ -92,9 +94,7 @@ pub const edge = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b", "c" });
-    }
+    pub const client = sends(&.{ "a", "b", "c" });
 };
 
 pub const one_shot = struct {
@@ -123,9 +123,7 @@ pub const one_shot = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const one_shot_fired = struct {
@@ -155,9 +153,7 @@ pub const one_shot_fired = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const writable = struct {
@@ -185,9 +181,7 @@ pub const writable = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const unread = struct {
@@ -214,9 +208,7 @@ pub const unread = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "abcdef", "g" });
-    }
+    pub const client = sends(&.{ "abcdef", "g" });
 };
 
 pub const unread_and_gone = struct {
@@ -315,9 +307,7 @@ pub const both_wait = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const thread_waits = struct {
@@ -353,9 +343,7 @@ pub const thread_waits = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const child_takes = struct {
@@ -391,9 +379,7 @@ pub const child_takes = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const parent_adds = struct {
@@ -424,9 +410,7 @@ pub const parent_adds = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const child_deletes = struct {
@@ -452,9 +436,7 @@ pub const child_deletes = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const child_modifies = struct {
@@ -477,9 +459,7 @@ pub const child_modifies = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const polled = struct {
@@ -505,9 +485,7 @@ pub const polled = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const nested = struct {
@@ -536,9 +514,7 @@ pub const nested = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const untouched = struct {
@@ -564,9 +540,7 @@ pub const untouched = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const into_the_background = struct {
@@ -592,9 +566,7 @@ pub const into_the_background = struct {
         t.waitChild(t.child_pid);
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{"a"});
-    }
+    pub const client = sends(&.{"a"});
 };
 
 pub const passed = struct {
@@ -619,9 +591,7 @@ pub const passed = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };
 
 pub const passed_empty = struct {
@@ -645,7 +615,5 @@ pub const passed_empty = struct {
         t.sync("done");
     }
 
-    pub fn client(t: *Side) void {
-        sendAt(t, &.{ "a", "b" });
-    }
+    pub const client = sends(&.{ "a", "b" });
 };

@@ -39,14 +39,14 @@ inline fn finish(c: *Conn, result: isize) ?isize {
 
 inline fn receiveOne(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) ?isize {
     if (short.receive(c, buffer, len, flags)) |n| return finish(c, n);
-    const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, 0x7ffff000) }};
+    const iov = [_]Iovec{.{ .base = @ptrCast(buffer), .len = @min(len, stream.Buffers.bytes_max) }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
     return finish(c, stream.receive(c, &b, flags));
 }
 
 inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) ?isize {
     if (short.send(c, buffer, len, flags)) |n| return finish(c, n);
-    const iov = [_]Iovec{.{ .base = @ptrCast(@constCast(buffer)), .len = @min(len, 0x7ffff000) }};
+    const iov = [_]Iovec{.{ .base = @ptrCast(@constCast(buffer)), .len = @min(len, stream.Buffers.bytes_max) }};
     var b: stream.Buffers = .{ .iov = &iov, .remaining = iov[0].len };
     return finish(c, stream.send(c, &b, flags));
 }

@@ -14,7 +14,7 @@ pub const Buffers = struct {
     remaining: usize,
 
     /// Most bytes of one call (the kernel's MAX_RW_COUNT); what lies behind is not looked at.
-    const bytes_max = 0x7ffff000;
+    pub const bytes_max = 0x7ffff000;
 
     /// Null: a length is negative. Cuts `iov` to what one call can carry.
     pub fn init(iov: []Iovec) ?Buffers {

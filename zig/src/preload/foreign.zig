@@ -254,14 +254,12 @@ fn recallFor(c: *Conn, patience_ns: u64, stakes: Stakes) Recalled {
             rung = true;
         }
         if (sys.nowNs() > deadline) break;
-        sys.futexWait(&unused_futex, 0, 200_000);
+        sys.pause(200_000);
     }
     if (stakes == .must) return .failed;
     if (r.recallCancel()) return .stays;
     return if (r.recallDone()) .left else .failed;
 }
-
-const unused_futex: u32 = 0;
 
 /// The peer did not take its bytes back in time, so the other program could not read them: it must
 /// not see a stream with a hole. The connection ends with a reset.

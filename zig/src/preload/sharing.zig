@@ -212,11 +212,9 @@ fn summon(e: *Epoll, claim: *Claim) void {
             log.debug("epoll {d}: its owner does not answer", .{e.fd});
             return;
         }
-        sys.futexWait(&unused_futex, 0, 200_000);
+        sys.pause(200_000);
     }
 }
-
-const unused_futex: u32 = 0;
 
 // ---------------------------------------------------------------------------------------------
 // Settling

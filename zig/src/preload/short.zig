@@ -66,7 +66,7 @@ inline fn putMessage(c: *Conn, from: []const u8) bool {
 }
 
 pub inline fn receive(c: *Conn, buffer: ?*anyopaque, len: usize, flags: u32) ?isize {
-    if (flags & ~receive_flags != 0 or len > 0x7ffff000 or !c.isAttached()) return null;
+    if (flags & ~receive_flags != 0 or len > stream.Buffers.bytes_max or !c.isAttached()) return null;
     const into = @as([*]u8, @ptrCast(buffer orelse return null))[0..len];
     const held = c.lockRx() orelse return null;
     const n = takeMessage(c, into);

@@ -268,6 +268,13 @@ pub fn futexWait(word: *const u32, expected: u32, timeout_ns: u64) void {
     _ = call(.futex, .{ word, 0, expected, &ts });
 }
 
+/// Sleeps for so long, or less; wakes for nobody.
+pub fn pause(ns: u64) void {
+    futexWait(&nobodys_word, 0, ns);
+}
+
+const nobodys_word: u32 = 0;
+
 pub fn futexWake(word: *const u32, count: u32) void {
     _ = call(.futex, .{ word, 1, count });
 }
