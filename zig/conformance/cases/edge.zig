@@ -121,6 +121,45 @@ pub const behind_unread = struct {
     }
 };
 
+pub const low_water_behind_ring = struct {
+    pub const summary = "SO_RCVLOWAT is reached by few bytes of the kernel's behind unread ones of a ring: an edge";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.RDHUP | wait.ET, 7);
+        arrive(t, conn, '0', 12);
+        wait.epollWait(t, ep, 8, 0);
+        _ = t.setOption(conn, .RCVLOWAT, 10);
+        _ = t.shutdown(conn, libc.SHUT_WR);
+        wait.epollWait(t, ep, 8, 0);
+        inline for (.{ '1', '2', '3' }, .{ 15, 18, 24 }) |step, queued| {
+            arrive(t, conn, step, queued);
+            wait.epollWait(t, ep, 8, 0);
+            wait.epollWait(t, ep, 8, 0);
+        }
+        t.recvAll(conn, 12);
+        wait.epollWait(t, ep, 8, 0);
+        t.recvAll(conn, 6);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        inline for (.{ "abcdefghijkl", "mno", "pqr", "stuvwx" }, 0..) |bytes, i| {
+            const step = .{'0' + i};
+            t.sync("step" ++ step);
+            t.pause();
+            if (i == 1) t.pollNow(conn, libc.POLLIN); // sees the half close, and leaves the ring
+            _ = t.send(conn, bytes, 0);
+            t.sync("sent" ++ step);
+        }
+        t.sync("done");
+    }
+};
+
 pub const low_water_behind_unread = struct {
     pub const summary = "SO_RCVLOWAT counts unread bytes of both carriers, for poll and for epoll";
     pub const carrier: Carrier = .ring;

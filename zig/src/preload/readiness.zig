@@ -362,8 +362,9 @@ fn levelsOf(r: *Registration) u32 {
     var levels: u32 = 0;
     var ask: i16 = 0;
     if (readsByRing(c)) {
-        r.seen_head = readableHead(r);
-        if (isEnough(r, r.seen_head)) levels |= in_events;
+        const head = readableHead(r);
+        r.seen_head = arrivedTo(c, head);
+        if (isEnough(r, head)) levels |= in_events;
     } else {
         if (switching(c)) {
             r.seen_head = readableHead(r);
@@ -397,12 +398,20 @@ fn isEnough(r: *const Registration, head: u64) bool {
 /// An edge: bytes have come that were not told of. Fewer than SO_RCVLOWAT wake nobody, as on Linux;
 /// read ones have woken.
 fn hasArrived(r: *const Registration, head: u64) bool {
-    if (head == r.seen_head) return false;
-    if (isEnough(r, head)) return true;
     const c = r.conn;
+    if (!isBehind(arrivedTo(c, head), r.seen_head)) return false;
+    if (isEnough(r, head)) return true;
     // Read ones have woken; with SO_RCVLOWAT, those of which there were enough at a time.
     const woken = if (c.lowWater() > 1) c.woken_head else c.end.rx.position;
     return isBehind(woken, toldTo(r));
+}
+
+/// How far the stream has come, for those whom we have to tell: to the ring's `head`, and beyond it if
+/// the sender has left the ring, and what the kernel has is too little for SO_RCVLOWAT by itself.
+fn arrivedTo(c: *Conn, head: u64) u64 {
+    if (c.lowWater() <= 1 or !unread.isOnBoth(c)) return head;
+    const by_kernel = unread.byKernel(c);
+    return if (by_kernel < c.lowWater()) head +% by_kernel else head;
 }
 
 inline fn isBehind(position: u64, other: u64) bool {
@@ -437,7 +446,7 @@ fn readyAhead(r: *const Registration) bool {
     const c = r.conn;
     if (r.events & sys.EPOLLET == 0) return unread.reachesLowWater(c);
     const head = readableHead(r);
-    if (head == r.seen_head) return false;
+    if (!isBehind(head, r.seen_head)) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
     if (!gate.isEntering() or head == gate.position) return false;
     return c.lowWater() <= 1 or unread.reachesLowWater(c);
@@ -784,7 +793,7 @@ fn hasEvents(r: *Registration) bool {
     if (out and sendsByRing(c) and writableRing(c)) return true;
     const head = readableHead(r);
     if (!readsByRing(c) and !entersHere(c)) return readyAhead(r) or hasLeftUntold(r);
-    if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and head != r.seen_head;
+    if (r.events & sys.EPOLLET != 0) return head != c.end.rx.position and isBehind(arrivedTo(c, head), r.seen_head);
     return isEnough(r, head);
 }
 

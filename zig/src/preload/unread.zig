@@ -27,7 +27,7 @@ pub fn bytes(c: *Conn) usize {
 }
 
 /// Of those, what the kernel has.
-pub fn byKernel(c: *Conn) usize {
+pub fn byKernel(c: *const Conn) usize {
     var queued: c_int = 0;
     _ = sys.call(.ioctl, .{ c.fd, sys.FIONREAD, &queued });
     return @intCast(@max(0, queued));
