@@ -571,10 +571,11 @@ fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     }
     r.idle_looks = 0;
     noteReported(r);
+    const c = r.conn;
     // A ONESHOT registration is told once: nothing is left for the kernel's look, and what the kernel
     // has told another process is known there alone.
-    const once = r.events & sys.EPOLLONESHOT != 0 and r.conn.shared;
-    const speaks = r.conn.kernel_speaks or r.conn.shutRead() or once;
+    const once = r.events & sys.EPOLLONESHOT != 0 and (c.shared or !readsByRing(c) or !sendsByRing(c));
+    const speaks = c.kernel_speaks or c.shutRead() or once;
     events[n] = .{ .events = if (speaks) found | endOf(r) else found, .data = r.data };
     if (r.events & sys.EPOLLONESHOT != 0) interest.fireOnce(r);
     return true;
