@@ -1,6 +1,7 @@
 //! Edge-triggered epoll: what makes an edge, and what an edge tells.
 
 const libc = @import("../libc.zig");
+const rights = @import("../rights.zig");
 const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
@@ -157,6 +158,37 @@ pub const low_water_behind_ring = struct {
             t.sync("sent" ++ step);
         }
         t.sync("done");
+    }
+};
+
+pub const once_after_passing = struct {
+    pub const summary = "a ONESHOT edge of bytes read by ring tells of the reset that came after the ring was left";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"fd_passed"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET | wait.ONESHOT, 7);
+        arrive(t, conn, '0', 5);
+        t.recvAll(conn, 5);
+        t.note("passed: {}", .{rights.passToSelf(conn) >= 0});
+        t.sync("passed");
+        t.sync("reset");
+        t.untilEvents(conn, libc.POLLHUP);
+        wait.epollWait(t, ep, 8, 0);
+        wait.epollWait(t, ep, 8, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.sync("step0");
+        _ = t.send(conn, "abcde", 0);
+        t.sync("sent0");
+        t.sync("passed");
+        _ = t.setLinger(conn, 1, 0);
+        _ = t.close(conn);
+        t.sync("reset");
     }
 };
 
