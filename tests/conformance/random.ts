@@ -35,6 +35,8 @@ export interface Difference {
   keep: number[];
   kernel: string[];
   ours: string[];
+  /** False: it differed once, and not when it was run again. */
+  repeats: boolean;
 }
 
 /** What went by ring and by TCP: data calls, each way. */
@@ -47,7 +49,14 @@ export interface RunResult {
   steps: number;
   byKind: number[];
   calls: Calls;
-  differing: number[];
+  differing: Seen[];
+}
+
+/** An episode that differed when it was run, and what was seen. */
+export interface Seen {
+  episode: number;
+  kernel: string[];
+  ours: string[];
 }
 
 /** The longest time that one episode may take; each call in it has a deadline of its own. */
@@ -76,7 +85,9 @@ export class RandomLab {
     const byKind: number[] = [];
     for (const { steps } of ours) steps.forEach((n, i) => byKind[i] = (byKind[i] ?? 0) + n);
     const differing = kernel.flatMap((report, index) =>
-      isSame(report, ours[index]) ? [] : [report.episode]
+      isSame(report, ours[index])
+        ? []
+        : [{ episode: report.episode, kernel: report.lines, ours: ours[index]?.lines ?? [] }]
     );
     return { steps: byKind.reduce((a, b) => a + b, 0), byKind, calls, differing };
   }
@@ -103,28 +114,29 @@ export class RandomLab {
 
   // -- shrinking --------------------------------------------------------------------------------
 
-  /** The fewest steps that still differ, as far as `seconds` go. */
-  async shrink(seed: number, episode: number, steps: number, seconds: number): Promise<Difference> {
+  /**
+   * The fewest steps that still differ, as far as `seconds` go; what was seen at first, whole, if it
+   * does not differ again.
+   */
+  async shrink(seed: number, seen: Seen, steps: number, seconds: number): Promise<Difference> {
+    const { episode } = seen;
     const deadline = performance.now() + seconds * 1000;
     const range = { seed, first: episode, episodes: 1, steps };
     let best = await this.#look(range);
+    const repeats = best !== undefined;
     let keep = Array.from({ length: steps }, (_, index) => index);
     if (best !== undefined) {
       keep = keep.slice(0, firstDifferentStep(best.kernel, best.ours) + 1);
     }
     const differs = async (candidate: readonly number[]) => {
       if (performance.now() > deadline) return false;
-      const seen = await this.#look({ ...range, keep: candidate });
-      if (seen !== undefined) best = seen;
-      return seen !== undefined;
+      const found = await this.#look({ ...range, keep: candidate });
+      if (found !== undefined) best = found;
+      return found !== undefined;
     };
     if (best !== undefined) keep = await minimised(keep, differs);
-    const none = "it did not differ when it was run again";
-    return {
-      ...{ seed, episode, steps, keep },
-      kernel: best?.kernel ?? [none],
-      ours: best?.ours ?? [none],
-    };
+    const { kernel, ours } = best ?? seen;
+    return { seed, episode, steps, keep, kernel, ours, repeats };
   }
 
   /** Twice, if need be: what depends on timing may not show at once. */

@@ -74,9 +74,9 @@ async function main(): Promise<number> {
         `run ${run + 1} of ${options.runs}, seed ${seed}: ${result.steps} steps, ` +
           `${shareText(result.calls)} by ring, ${bad} programs differ`,
       );
-      for (const episode of result.differing.slice(0, shrunkMax - found.length)) {
+      for (const seen of result.differing.slice(0, shrunkMax - found.length)) {
         const steps = options.episodeSteps;
-        const difference = await random.shrink(seed, episode, steps, options.shrink);
+        const difference = await random.shrink(seed, seen, steps, options.shrink);
         found.push(difference);
         print(difference);
       }
@@ -156,8 +156,9 @@ function addTo(sum: RunResult, result: RunResult) {
 const shareOf = ({ ring, tcp }: Calls) => ring / Math.max(1, ring + tcp);
 const shareText = (calls: Calls) => `${Math.floor(100 * shareOf(calls))} %`;
 
-function print({ seed, episode, steps, keep, kernel, ours }: Difference) {
-  console.log(`\nFAILED seed ${seed}, episode ${episode}, shrunk to ${keep.length} steps:`);
+function print({ seed, episode, steps, keep, kernel, ours, repeats }: Difference) {
+  const how = repeats ? `shrunk to ${keep.length} steps` : "once, and not again";
+  console.log(`\nFAILED seed ${seed}, episode ${episode}, ${how}:`);
   for (const line of kernel) console.log(`    ${line}`);
   console.log("  kernel (-) and ours (+):");
   const asStage = (lines: string[]) => lines.map((line) => `step: ${line}`);
