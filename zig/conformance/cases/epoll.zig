@@ -857,6 +857,29 @@ pub const nanoseconds = struct {
     }
 };
 
+pub const shortest_wait = struct {
+    pub const summary = "a wait that is over before it has begun finds what is ready all the same";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN, 1);
+        const event = wait.eventFd(t, 0);
+        wait.epollAdd(t, ep, event, wait.IN, 2);
+        // Whoever waits in vain so often watches the ring no more before it sleeps.
+        for (0..12) |_| wait.epollPwait2(t, ep, .{ .sec = 0, .nsec = 5_000_000 }, null);
+        wait.signalEvent(t, event);
+        for (0..20) |_| wait.epollPwait2(t, ep, .{ .sec = 0, .nsec = 1 }, null);
+        t.sync("done");
+    }
+
+    pub fn client(t: *Side) void {
+        _ = t.connected(.{});
+        t.sync("done");
+    }
+};
+
 pub const kernel_descriptors = struct {
     pub const summary = "timers, signals, events, pipes, files watched: told beside a connection";
     pub const carrier: Carrier = .ring;
