@@ -337,8 +337,9 @@ fn bellPut(a: *Arena, link: u16, waiter: u16, fd: i32) void {
     if (bell_count >= bell_places / 2) return sys.close(fd); // WAKE over the channel serves instead
     const key = bellKey(a.index, link, waiter);
     const entry = bellPlace(key);
-    if (entry.key == key) sys.close(entry.fd) else bell_count += 1;
+    const before = entry.*;
     entry.* = .{ .key = key, .fd = fd };
+    if (before.key == 0) bell_count += 1 else if (untilNobodyRings()) sys.close(before.fd);
 }
 
 /// Those of one arena, of one link of it or of all.
@@ -349,10 +350,11 @@ fn bellsForget(index: u16, link: ?u16) void {
     bell_scratch = bell_table;
     bell_table = @splat(.{});
     bell_count = 0;
+    const quiet = untilNobodyRings(); // else their numbers must never come to name something else
     for (&bell_scratch) |entry| {
         if (entry.key == 0) continue;
         if (isOf(&entry, index, link)) {
-            sys.close(entry.fd);
+            if (quiet) sys.close(entry.fd);
         } else {
             bellPlace(entry.key).* = entry;
             bell_count += 1;
@@ -369,15 +371,25 @@ fn isOf(entry: *const BellEntry, index: u16, link: ?u16) bool {
 pub fn ring(a: *Arena, link: u16, waiter: u16) void {
     announceChild(a);
     if (a.side == 0 and !isKnown(a, link)) control.process();
-    const guard = mutex.lock();
-    // A handler of a fault in this very code: the table may be half changed, the channel is not.
-    if (!guard.ok()) {
-        _ = wakeOverChannel(a, link, waiter);
-        return;
-    }
-    defer guard.unlock();
     const key = bellKey(a.index, link, waiter);
-    if (ringEntry(bellPlace(key))) return;
+    {
+        const guard = mutex.lock();
+        // A handler of a fault in this very code: the table may be half changed, the channel is not.
+        if (!guard.ok()) {
+            _ = wakeOverChannel(a, link, waiter);
+            return;
+        }
+        const entry = bellPlace(key).*;
+        if (entry.key != 0) beginRinging();
+        guard.unlock();
+        if (entry.key != 0) {
+            defer endRinging();
+            if (ringEntry(&entry)) return;
+        }
+    }
+    const guard = mutex.lock();
+    if (!guard.ok()) return;
+    defer guard.unlock();
     drain(a);
     if (ringEntry(bellPlace(key))) return;
     if (wakeOverChannel(a, link, waiter)) return;
@@ -390,6 +402,32 @@ fn ringEntry(entry: *const BellEntry) bool {
     const flags = sys.MSG_DONTWAIT | sys.MSG_NOSIGNAL;
     const n = sys.call(.sendto, .{ entry.fd, "1", 1, flags, 0, 0 });
     return n == 1 or n == sys.neg(.AGAIN); // full: rung already
+}
+
+/// Threads that ring a bell of the table just now, without the mutex: the wake-up often takes the cpu
+/// away at once, and the other threads would wait for it.
+///
+/// Invariant: a descriptor of the table is closed, or its number given away, only by a holder of the
+/// mutex that has taken it out of the table and has seen nobody ringing since. Whoever rings has
+/// counted himself under the mutex, while it was in the table (relaxed: the mutex orders it), and
+/// leaves with a release that the holder's look acquires: his system call is over by then.
+var ringing: u32 = 0;
+
+inline fn beginRinging() void {
+    _ = @atomicRmw(u32, &ringing, .Add, 1, .monotonic);
+}
+
+inline fn endRinging() void {
+    _ = @atomicRmw(u32, &ringing, .Sub, 1, .release);
+}
+
+/// Waits for them; none can come. Holds `mutex`. False: one has been stopped, by a debugger perhaps.
+fn untilNobodyRings() bool {
+    for (0..1000) |turn| {
+        if (@atomicLoad(u32, &ringing, .acquire) == 0) return true;
+        if (turn < 10) _ = sys.call(.sched_yield, .{}) else sys.pause(1_000_000);
+    }
+    return false;
 }
 
 /// False: there is no channel to a living process of that number.
@@ -414,6 +452,7 @@ fn wakeOverChannel(a: *Arena, link: u16, waiter: u16) bool {
 /// descriptors are the parent's and must not be read here.
 pub fn afterForkChild() void {
     mutex = .{};
+    ringing = 0; // other threads', which are not here
     if (control_epoll >= 0) leaveControl();
     var at = arena_module.first;
     while (at) |a| : (at = a.next) {
@@ -463,7 +502,11 @@ pub fn ownFdMoved(old: i32, new: i32) void {
             if (new >= 0) watch(new, @intFromPtr(l));
         }
     }
+    var was_bell = false;
     for (&bell_table) |*entry| {
-        if (entry.key != 0 and entry.fd == old) entry.fd = new;
+        if (entry.key == 0 or entry.fd != old) continue;
+        entry.fd = new;
+        was_bell = true;
     }
+    if (was_bell) _ = untilNobodyRings();
 }
