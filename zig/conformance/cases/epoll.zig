@@ -4,25 +4,10 @@ const libc = @import("../libc.zig");
 const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
+const sendAt = @import("../steps.zig").sendAt;
+const sent = @import("../steps.zig").sent;
 
 const long = 10_000; // what must come comes long before
-
-/// The other side of most cases: sends this at each step, then waits for the end.
-fn sendAt(t: *Side, comptime steps: []const []const u8) void {
-    const conn = t.connected(.{});
-    inline for (steps) |step| {
-        t.sync("send " ++ step);
-        _ = t.send(conn, step, 0);
-        t.sync("sent " ++ step);
-    }
-    t.sync("done");
-}
-
-fn sent(t: *Side, conn: c_int, comptime step: []const u8, queued: c_int) void {
-    t.sync("send " ++ step);
-    t.sync("sent " ++ step);
-    t.untilQueued(conn, queued);
-}
 
 pub const level = struct {
     pub const summary = "a level-triggered registration tells of bytes until they are read";

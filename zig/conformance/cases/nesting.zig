@@ -7,26 +7,11 @@ const wait = @import("../calls_wait.zig");
 const files = @import("../calls_file.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
+const sendAt = @import("../steps.zig").sendAt;
+const sent = @import("../steps.zig").sent;
 
 const long = 10_000; // what must come comes long before
 const short = 20; // nothing is to come
-
-/// The other side of most cases: sends this at each step, then waits for the end.
-fn sendAt(t: *Side, comptime steps: []const []const u8) void {
-    const conn = t.connected(.{});
-    inline for (steps) |step| {
-        t.sync("send " ++ step);
-        _ = t.send(conn, step, 0);
-        t.sync("sent " ++ step);
-    }
-    t.sync("done");
-}
-
-fn sent(t: *Side, conn: c_int, comptime step: []const u8, queued: c_int) void {
-    t.sync("send " ++ step);
-    t.sync("sent " ++ step);
-    t.untilQueued(conn, queued);
-}
 
 const Two = struct { conn: c_int, inner: c_int, outer: c_int };
 

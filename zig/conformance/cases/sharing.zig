@@ -5,32 +5,13 @@ const rights = @import("../rights.zig");
 const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
+const sends = @import("../steps.zig").sends;
+const sent = @import("../steps.zig").sent;
 
 const long = 10_000; // what must come comes long before
 
 /// One end's instance moves the connection to TCP, and asks the other end to do so.
 const shared_reasons: []const []const u8 = &.{ "epoll_shared", "fd_passed" };
-
-/// The other side of most cases: sends a letter at each step, then waits for the end.
-fn sends(comptime steps: []const []const u8) fn (*Side) void {
-    return struct {
-        fn client(t: *Side) void {
-            const conn = t.connected(.{});
-            inline for (steps) |step| {
-                t.sync("send " ++ step);
-                _ = t.send(conn, step, 0);
-                t.sync("sent " ++ step);
-            }
-            t.sync("done");
-        }
-    }.client;
-}
-
-fn sent(t: *Side, conn: c_int, comptime step: []const u8, queued: c_int) void {
-    t.sync("send " ++ step);
-    t.sync("sent " ++ step);
-    t.untilQueued(conn, queued);
-}
 
 /// A connection on a ring, and an instance that has waited for it.
 fn registered(t: *Side, events: u32) struct { conn: c_int, ep: c_int } {
