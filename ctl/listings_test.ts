@@ -49,6 +49,7 @@ const process: Process = {
   sleeps: 0,
   wakeups_sent: 0,
   guard_verdicts: 0,
+  crowded: 0,
   signals_deferred: 0,
   closed_by_reason: {},
 };

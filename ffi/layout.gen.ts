@@ -1,7 +1,7 @@
 // Written by `zig build layout`; do not edit. See zig/src/layout_export.zig.
 
 /** Compared with the library's own when it is opened. */
-export const layoutHash = 7103387281846757168n;
+export const layoutHash = 12862502049220146896n;
 
 export const structs = {
   Endpoint: {
@@ -86,6 +86,7 @@ export const structs = {
       sleeps: { offset: 176, type: "u64" },
       wakeups_sent: { offset: 184, type: "u64" },
       guard_verdicts: { offset: 192, type: "u64" },
+      crowded: { offset: 200, type: "u64" },
       closed_by_reason: { offset: 256, type: "array", of: "u64", count: 64 },
     },
   },
@@ -312,7 +313,7 @@ export const structs = {
     },
   },
   TableTotals: {
-    size: 664,
+    size: 672,
     fields: {
       tx: { offset: 0, type: "Counters" },
       rx: { offset: 32, type: "Counters" },
@@ -326,8 +327,9 @@ export const structs = {
       sleeps: { offset: 120, type: "u64" },
       wakeups_sent: { offset: 128, type: "u64" },
       guard_verdicts: { offset: 136, type: "u64" },
-      signals_deferred: { offset: 144, type: "u64" },
-      closed_by_reason: { offset: 152, type: "array", of: "u64", count: 64 },
+      crowded: { offset: 144, type: "u64" },
+      signals_deferred: { offset: 152, type: "u64" },
+      closed_by_reason: { offset: 160, type: "array", of: "u64", count: 64 },
     },
   },
   EndRecord: {

@@ -123,6 +123,7 @@ export function noTotals(): TableTotals {
     sleeps: 0n,
     wakeups_sent: 0n,
     guard_verdicts: 0n,
+    crowded: 0n,
     signals_deferred: 0n,
     closed_by_reason: Array.from({ length: 64 }, () => 0n),
   };

@@ -84,6 +84,11 @@ function trafficMetrics({ totals }: MetricsInput): Metric[] {
       Number(totals.guard_verdicts),
     ),
     counter(
+      "crowded_total",
+      "Times that waits stopped watching rings because their threads had to queue for a cpu.",
+      Number(totals.crowded),
+    ),
+    counter(
       "signals_deferred_total",
       "Signal handlers put off until their thread had left the library.",
       Number(totals.signals_deferred),

@@ -35,6 +35,7 @@ export interface Totals {
   sleeps: number;
   wakeups_sent: number;
   guard_verdicts: number;
+  crowded: number;
   signals_deferred: number;
   /** Only reasons that occurred. */
   closed_by_reason: Record<string, number>;
@@ -150,6 +151,7 @@ function totalsOf(totals: TableTotals): Totals {
     sleeps: Number(totals.sleeps),
     wakeups_sent: Number(totals.wakeups_sent),
     guard_verdicts: Number(totals.guard_verdicts),
+    crowded: Number(totals.crowded),
     signals_deferred: Number(totals.signals_deferred),
     closed_by_reason: byReason(totals.closed_by_reason),
   };

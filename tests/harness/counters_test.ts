@@ -11,6 +11,7 @@ function processTotals(ring: number, tcp: number, reasons = {}): ProcessTotals {
     accelerated_count: 1,
     moves_to_tcp: 0,
     guard_verdicts: 0,
+    crowded: 0,
     signals_deferred: 0,
     closed_by_reason: reasons,
   };

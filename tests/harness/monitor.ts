@@ -18,6 +18,7 @@ export interface ProcessTotals {
   accelerated_count: number;
   moves_to_tcp: number;
   guard_verdicts: number;
+  crowded: number;
   signals_deferred: number;
   closed_by_reason: Record<string, number>;
 }

@@ -161,8 +161,26 @@ pub const yield_ns_max = 60_000;
 /// After a yield that took `preempted_gap_ns`, waits beside a peer on the same cpu sleep for so long.
 pub const unyielding_ns = 300 * 1_000_000;
 
-/// After a preempted spin, waits go straight to sleep for this long.
+/// What falling asleep and being woken costs both ends together: no watch should take longer on
+/// average while others want the cpu.
+pub const sleep_cost_ns = 30_000;
+
+/// Watches that took less than this in all are not judged, but for those of an end that was found to
+/// watch in vain before.
+pub const watched_ns_judged = 1_000_000;
+
+/// After a preempted spin, or where watching was costly on crowded cpus, waits go straight to sleep
+/// for this long.
 pub const oversubscribed_ns = 30 * 1_000_000;
+
+/// How often a thread asks the kernel how long it had to wait for a cpu (preload/crowding.zig).
+pub const crowding_look_ns = 10 * 1_000_000;
+
+/// More than one part in this many of the time that it wanted to run spent without a cpu is a crowd...
+pub const crowding_share = 3;
+
+/// ...if it wanted to run for so long since its last look.
+pub const crowding_wanted_ns = 1_000_000;
 
 /// The guard (preload/guard.zig): an exchange by ring that takes less than this cannot be slower than
 /// TCP, whose reader has to be woken for it; a wait that is bounded by 1 or 2 ms takes longer.

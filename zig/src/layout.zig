@@ -381,6 +381,8 @@ pub const EndTableHeader = extern struct {
     wakeups_sent: u64,
     /// Connections that the guard has moved to TCP.
     guard_verdicts: u64,
+    /// Times that waits stopped watching because their threads had to queue for a cpu.
+    crowded: u64,
     /// Connections that ended with this reason, by `Reason` number.
     closed_by_reason: [64]u64 align(64),
 };

@@ -111,6 +111,7 @@ fn totalsOfClosed(header: *const layout.EndTableHeader) types.TableTotals {
         .sleeps = header.sleeps,
         .wakeups_sent = header.wakeups_sent,
         .guard_verdicts = header.guard_verdicts,
+        .crowded = header.crowded,
         .signals_deferred = header.signals_deferred,
         .closed_by_reason = header.closed_by_reason,
     };

@@ -72,6 +72,7 @@ pub const TableTotals = extern struct {
     sleeps: u64,
     wakeups_sent: u64,
     guard_verdicts: u64,
+    crowded: u64,
     signals_deferred: u64,
     closed_by_reason: [64]u64,
 };
@@ -105,6 +106,6 @@ comptime {
     assert(@sizeOf(Packet) == 32);
     assert(@sizeOf(Ready) == 16);
     assert(@sizeOf(ListenerFacts) == 48);
-    assert(@sizeOf(TableTotals) == 664);
+    assert(@sizeOf(TableTotals) == 672);
     assert(@sizeOf(EndRecord) == 184);
 }

@@ -511,12 +511,12 @@ fn spinFor(w: Wait, deadline: u64) isize {
         if (!seen and !due) continue;
         const found = look(w, .while_watching);
         if (found != 0) {
-            if (seen) e.spin.hit();
+            if (seen) e.spin.hit(&watch);
             return found;
         }
         if (w.timeout_ns != null and sys.nowNs() >= deadline) return 0;
     }
-    e.spin.missed();
+    e.spin.missed(&watch);
     return 0;
 }
 

@@ -9,6 +9,7 @@ const std = @import("std");
 const arena = @import("arena.zig");
 const conn = @import("conn.zig");
 const control = @import("control.zig");
+const crowding = @import("crowding.zig");
 const diag = @import("diag.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
@@ -42,7 +43,7 @@ pub fn registerHandlers() void {
 
 var registered = false;
 /// Held from `before` to `inParent`; the forking thread's, as the two below.
-var guards: [2]lock.Mutex.Guard = @splat(.{ .mutex = null });
+var guards: [3]lock.Mutex.Guard = @splat(.{ .mutex = null });
 /// How deep in sections the forking thread was, with that of the fork.
 var depth: u32 = 0;
 /// Under which the child finds its places reserved (holders.zig).
@@ -58,16 +59,17 @@ fn before() callconv(.c) void {
     guards[1] = links.mutex.lock();
     if (guards[1].ok()) links.drain(null);
     conn.beforeFork();
+    guards[2] = crowding.mutex.lock();
     forking_thread = threadId();
     var held = Held{};
     while (held.next()) |end| holders.reserve(end, forking_thread);
 }
 
 fn inParent() callconv(.c) void {
-    const second = guards[1];
-    const first = guards[0];
-    second.unlock();
-    first.unlock();
+    const held = guards;
+    held[2].unlock();
+    held[1].unlock();
+    held[0].unlock();
     section.leave();
 }
 

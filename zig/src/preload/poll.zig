@@ -252,7 +252,7 @@ fn spinFor(call: Call, copy: []PollFd) isize {
         if (section.isPending()) return 0;
         for (0..8) |_| {
             if (anyRing(call.polled)) {
-                c.spin.hit();
+                c.spin.hit(&watch);
                 return 1;
             }
             c.prefetchNext();
@@ -263,7 +263,7 @@ fn spinFor(call: Call, copy: []PollFd) isize {
             if (found > 0) return 0; // the sleep returns with it at once
         }
     }
-    c.spin.missed();
+    c.spin.missed(&watch);
     return 0;
 }
 

@@ -76,7 +76,7 @@ inline fn spinReadable(c: *Conn, need: u64) bool {
         // No pause here: it costs 2.4x in latency, and the watch sees to it that the spin is short.
         for (0..32) |_| {
             if (@atomicLoad(u64, &direction.head, .acquire) -% position >= need) {
-                c.spin.hit();
+                c.spin.hit(&watch);
                 return true;
             }
             c.prefetchNext();
@@ -85,7 +85,7 @@ inline fn spinReadable(c: *Conn, need: u64) bool {
         // A signal may wait for some hundred nanoseconds; data in an answer's usual time may not.
         if (turn % 8 == 0 and section.isPending()) return false;
     }
-    c.spin.missed();
+    c.spin.missed(&watch);
     return false;
 }
 

@@ -5,6 +5,8 @@
 //!   data came during the spin, or soon after falling asleep   -> full budget
 //!   spun in vain and slept for long                            -> half of it, down to nothing
 //!   the cpu was taken away during a spin                       -> none for a while (whole process)
+//!   watching costs more than sleeping would, and the thread
+//!   has to queue for cpus (crowding.zig)                       -> none for a while
 //!   the peer last published from the very cpu we run on        -> it needs this cpu: yield it
 //!   a yield took long                                          -> somebody else has it: sleep
 //!
@@ -17,6 +19,8 @@ const std = @import("std");
 const builtin = @import("builtin");
 const constants = @import("../constants.zig");
 const clock = @import("clock.zig");
+const crowding = @import("crowding.zig");
+const ends = @import("ends.zig");
 const sys = @import("sys.zig");
 const Profile = @import("profile.zig").Profile;
 
@@ -27,6 +31,10 @@ var unyielding_until: u64 = 0;
 /// Cores this process may use. With one, and no way to tell where the peer runs, nothing spins.
 pub var cpus: u32 = 2;
 
+/// Of which `Spin` forgets half when there are more: the last ones count most.
+const hits_remembered = 256;
+const watched_ns_remembered = 16 * constants.watched_ns_judged;
+
 pub const Spin = extern struct {
     profile: Profile = .balanced,
     budget_ns: u32 = constants.spin_ns_max,
@@ -34,6 +42,11 @@ pub const Spin = extern struct {
     sent: u64 = 0,
     /// The last wait was over within its spin.
     hit_last: bool = false,
+    /// What watching was good for lately, and what it took: long watches and those in vain count.
+    hits: u32 = 0,
+    watched_ns: u32 = 0,
+    /// Clock until which nothing restores the budget; 0: watching has paid since it last did not.
+    sleeps_until: u64 = 0,
 
     /// How to wait now; null: sleep at once.
     pub inline fn watch(spin: *Spin, peer_cpu_plus_one: u32) ?Watch {
@@ -65,7 +78,9 @@ pub const Spin = extern struct {
         spin.budget_ns = profile.spinNsMax();
     }
 
-    pub inline fn hit(spin: *Spin) void {
+    pub inline fn hit(spin: *Spin, watched: *const Watch) void {
+        if (watched.wasLong()) spin.noteCost(watched);
+        spin.hits +%= 1;
         if (spin.profile == .balanced) {
             spin.budget_ns = constants.spin_ns_max;
         } else spin.budget_ns = spin.profile.spinNsMax();
@@ -73,16 +88,47 @@ pub const Spin = extern struct {
     }
 
     /// The spin was in vain.
-    pub fn missed(spin: *Spin) void {
+    pub fn missed(spin: *Spin, watched: *const Watch) void {
         const half = if (spin.budget_ns < 2000) 0 else spin.budget_ns / 2;
         spin.budget_ns = @max(half, spin.profile.spinNsMin());
         spin.hit_last = false;
+        spin.noteCost(watched);
     }
 
     /// Slept this long for data.
     pub fn slept(spin: *Spin, ns: u64) void {
         const full = spin.profile.spinNsMax();
-        if (ns < @max(full, constants.short_sleep_ns)) spin.budget_ns = full;
+        if (ns >= @max(full, constants.short_sleep_ns)) return;
+        if (spin.sleeps_until != 0 and clock.ticks() < spin.sleeps_until) return;
+        spin.budget_ns = full;
+    }
+
+    /// Watching is free while nobody else wants the cpu, and should else cost no more than the sleeps
+    /// that it saves. Who answers within microseconds is worth watching on the fullest machine.
+    noinline fn noteCost(spin: *Spin, watched: *const Watch) void {
+        if (spin.profile == .latency or watched.yields) return;
+        if (spin.isCostlyAfter(watched) and crowding.isCrowded()) spin.stopWatching();
+    }
+
+    fn isCostlyAfter(spin: *Spin, watched: *const Watch) bool {
+        spin.watched_ns +|= @truncate(clock.toNs(watched.last -% watched.start));
+        const saved = (spin.hits +| 1) *| constants.sleep_cost_ns;
+        const judged: u32 = if (spin.sleeps_until != 0) constants.spin_ns_max else constants.watched_ns_judged;
+        const is_costly = spin.watched_ns > @max(saved, judged);
+        if (spin.hits > hits_remembered or spin.watched_ns > watched_ns_remembered) {
+            if (!is_costly) spin.sleeps_until = 0;
+            spin.hits /= 2;
+            spin.watched_ns /= 2;
+        }
+        return is_costly;
+    }
+
+    fn stopWatching(spin: *Spin) void {
+        spin.hits = 0;
+        spin.watched_ns = 0;
+        spin.budget_ns = 0;
+        spin.sleeps_until = clock.ticks() + clock.fromNs(constants.oversubscribed_ns);
+        ends.count("crowded");
     }
 };
 
@@ -93,6 +139,10 @@ pub const Watch = struct {
     budget: u64,
     /// The peer needs this cpu: every step gives it away for a moment.
     yields: bool,
+
+    inline fn wasLong(watch: *const Watch) bool {
+        return watch.last -% watch.start > watch.budget / 8;
+    }
 
     pub inline fn step(watch: *Watch) bool {
         if (watch.yields) _ = sys.call(.sched_yield, .{});
@@ -136,13 +186,15 @@ pub inline fn currentCpuPlusOne() u32 {
     }
 }
 
+const no_watch: Watch = .{ .start = 0, .last = 0, .budget = 0, .yields = false };
+
 test "a spin in vain halves the budget and quick data restores it" {
     var spin: Spin = .{};
     cpus = 2;
     const full = spin.budget_ns;
-    spin.missed();
+    spin.missed(&no_watch);
     try std.testing.expectEqual(full / 2, spin.budget_ns);
-    for (0..20) |_| spin.missed();
+    for (0..20) |_| spin.missed(&no_watch);
     try std.testing.expectEqual(0, spin.budget_ns);
     spin.slept(10 * constants.spin_ns_max);
     try std.testing.expectEqual(0, spin.budget_ns);
@@ -150,15 +202,41 @@ test "a spin in vain halves the budget and quick data restores it" {
     try std.testing.expectEqual(full, spin.budget_ns);
 }
 
+test "watches that take longer than sleeps would are costly, and quick hits outweigh them" {
+    cpus = 2;
+    const full: Watch = .{ .start = 0, .last = clock.fromNs(150_000), .budget = 0, .yields = false };
+    var slow: Spin = .{};
+    for (0..6) |_| try std.testing.expect(!slow.isCostlyAfter(&full));
+    try std.testing.expect(slow.isCostlyAfter(&full));
+    var quick: Spin = .{};
+    for (0..100) |_| {
+        for (0..1000) |_| quick.hit(&no_watch);
+        try std.testing.expect(!quick.isCostlyAfter(&full));
+    }
+}
+
+test "who has stopped watching does not begin again at once, and is judged sooner" {
+    cpus = 2;
+    var spin: Spin = .{};
+    spin.stopWatching();
+    spin.slept(1000);
+    try std.testing.expectEqual(null, spin.watch(0));
+    spin.sleeps_until = clock.ticks();
+    spin.slept(1000);
+    try std.testing.expect(spin.watch(0) != null);
+    const two: Watch = .{ .start = 0, .last = clock.fromNs(160_000), .budget = 0, .yields = false };
+    try std.testing.expect(spin.isCostlyAfter(&two));
+}
+
 test "profiles: the latency-minded never stop watching, the frugal never begin" {
     cpus = 2;
     var spin: Spin = .{};
     spin.follow(.latency);
-    for (0..40) |_| spin.missed();
+    for (0..40) |_| spin.missed(&no_watch);
     try std.testing.expectEqual(constants.spin_ns_latency_min, spin.budget_ns);
     try std.testing.expect(spin.watch(0) != null);
     spin.follow(.frugal);
-    spin.hit();
+    spin.hit(&no_watch);
     spin.slept(1000);
     try std.testing.expectEqual(null, spin.watch(0));
 }

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const crowding = @import("crowding.zig");
 
 pub const Thread = extern struct {
     /// How many sections of the library this thread is in (section.zig), and the signals that came
@@ -28,6 +29,8 @@ pub const Thread = extern struct {
     cancel_type_before: c_int = 0,
     /// pid << 32 | tid, 0 before first use and after fork (lock.zig).
     name: u64 = 0,
+    /// How long it had to wait for a cpu (crowding.zig).
+    scheduled: crowding.Scheduled = .{},
     /// Signals that could not be left to the kernel, or not with all that is known of them
     /// (section.zig).
     kept: [kept_max]Kept = @splat(.{}),
