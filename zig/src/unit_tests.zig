@@ -16,12 +16,14 @@ test {
     _ = @import("carrier/carrier.zig");
     _ = @import("preload/addr.zig");
     _ = @import("preload/clock.zig");
+    _ = @import("preload/crowding.zig");
     _ = @import("preload/ends.zig");
     _ = @import("preload/faults.zig");
     _ = @import("preload/fds.zig");
     _ = @import("preload/guard.zig");
     _ = @import("preload/holders.zig");
     _ = @import("preload/outsiders.zig");
+    _ = @import("preload/interest.zig");
     _ = @import("preload/lock.zig");
     _ = @import("preload/options.zig");
     _ = @import("preload/packet.zig");

@@ -151,7 +151,7 @@ fn make(e: *Epoll, c: *Conn, fd: i32) ?*Registration {
     r.* = std.mem.zeroInit(Registration, .{ .epoll = e, .conn = c });
     r.hot_index = Registration.not_hot;
     r.fd = fd;
-    place.* = r;
+    @atomicStore(?*Registration, place, r, .release);
     c.registration_count += 1;
     r.previous = null;
     r.next = e.registrations;
@@ -199,12 +199,33 @@ fn free(r: *Registration) void {
     const guard = places_mutex.lock();
     defer guard.unlock();
     for (&r.conn.registrations) |*place| {
-        if (place.* == r) place.* = null;
+        if (place.* == r) @atomicStore(?*Registration, place, null, .release);
     }
     r.conn.registration_count -= 1;
     pool.give(r);
 }
 
+/// A registration, and its instance's mutex held.
+const Locked = struct { r: *Registration, guard: lock.Mutex.Guard };
+
+/// What stands at one of a connection's places. Whoever comes from the connection has no lock yet: a
+/// thread that waits on the instance may free the registration meanwhile (an epoll_ctl only marks it
+/// for that), and the pool give it to another connection. It is the place's own if it still stands
+/// there, with the same instance, once that one's mutex is held: only under this is it taken out.
+/// Null: none stands there, or, where `kinds` is not 0, none that asks for one of these events.
+fn lockPlace(place: *?*Registration, kinds: u32) ?Locked {
+    while (true) {
+        const r = @atomicLoad(?*Registration, place, .acquire) orelse return null;
+        if (kinds != 0 and @atomicLoad(u32, &r.events, .monotonic) & kinds == 0) return null;
+        const e = @atomicLoad(*Epoll, &r.epoll, .monotonic);
+        const guard = e.mutex.lock();
+        const stands = @atomicLoad(?*Registration, place, .acquire) == r;
+        if (stands and @atomicLoad(*Epoll, &r.epoll, .monotonic) == e) return .{ .r = r, .guard = guard };
+        guard.unlock();
+    }
+}
+
+/// The place of `fd` in `e`, whose mutex is held.
 fn placeOf(c: *Conn, e: *Epoll, fd: i32) ?*?*Registration {
     for (&c.registrations) |*place| {
         const r = place.* orelse continue;
@@ -373,10 +394,10 @@ fn claim(e: *Epoll, data: u64) bool {
 /// `c` has just got a slot: its registrations start to listen to the arena.
 pub fn attach(c: *Conn) void {
     if (c.registration_count == 0) return;
-    for (c.registrations) |maybe| {
-        const r = maybe orelse continue;
-        const guard = r.epoll.mutex.lock();
-        defer guard.unlock();
+    for (&c.registrations) |*place| {
+        const locked = lockPlace(place, 0) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         if (r.wanted and !r.joined) join(r);
         if (r.wanted and r.events & sys.EPOLLONESHOT != 0) markDirty(r);
         epoll.kickSleepers(r.epoll);
@@ -387,11 +408,10 @@ pub fn attach(c: *Conn) void {
 /// waits for edges is told what is true now.
 pub fn wakeAll(c: *Conn) void {
     if (c.registration_count == 0 or !c.isAttached()) return;
-    for (c.registrations) |maybe| {
-        const r = maybe orelse continue;
-        if (r.events & sys.EPOLLET == 0) continue;
-        const guard = r.epoll.mutex.lock();
-        defer guard.unlock();
+    for (&c.registrations) |*place| {
+        const locked = lockPlace(place, sys.EPOLLET) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         r.seen_head = c.end.rx.position;
         r.out_reported = false;
         if (r.joined) readiness.lookAt(r);
@@ -402,11 +422,10 @@ pub fn wakeAll(c: *Conn) void {
 /// Sending entered or left the ring: who tells about OUT changes.
 pub fn carrierChanged(c: *Conn) void {
     if (c.registration_count == 0 or isOver(c)) return;
-    for (c.registrations) |maybe| {
-        const r = maybe orelse continue;
-        if (r.events & out_events == 0) continue;
-        const guard = r.epoll.mutex.lock();
-        defer guard.unlock();
+    for (&c.registrations) |*place| {
+        const locked = lockPlace(place, out_events) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         r.out_reported = false;
         if (!r.wanted or r.epoll.foreign) continue; // settled: the kernel's copy has OUT
         markDirty(r);
@@ -431,11 +450,10 @@ fn isOver(c: *const Conn) bool {
 /// A send found the ring full: whoever waits for space has to be looked at, and armed, again.
 pub fn ringIsFull(c: *Conn) void {
     if (c.registration_count == 0) return;
-    for (c.registrations) |maybe| {
-        const r = maybe orelse continue;
-        if (r.events & out_events == 0) continue;
-        const guard = r.epoll.mutex.lock();
-        defer guard.unlock();
+    for (&c.registrations) |*place| {
+        const locked = lockPlace(place, out_events) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         r.out_reported = false;
         if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
@@ -470,32 +488,28 @@ fn leave(r: *Registration) void {
 /// file by itself; of one that goes on over TCP it has to know the whole truth.
 pub fn detach(c: *Conn, closing: bool) void {
     for (&c.registrations) |*place| {
-        const r = place.* orelse continue;
-        drop(r, closing);
+        const locked = lockPlace(place, 0) orelse continue;
+        defer locked.guard.unlock();
+        drop(locked.r, closing);
     }
 }
 
 /// A descriptor of `c` is about to be closed.
 pub fn forgetDescriptor(c: *Conn, fd: i32) void {
     for (&c.registrations) |*place| {
-        const r = place.* orelse continue;
+        const locked = lockPlace(place, 0) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         if (r.fd != fd) continue;
-        if (c.refs <= 1) drop(r, true) else tellWhileOpen(r);
+        // The kernel knows a registration by the number that is closed now, and keeps it as long as
+        // another descriptor has the file: this is the last time that it can be told of changes.
+        if (c.refs <= 1) drop(r, true) else if (r.dirty) synchronise(r.epoll);
     }
 }
 
-/// The kernel knows a registration by the number that is closed now, and keeps it as long as another
-/// descriptor has the file: this is the last time that it can be told of changes.
-fn tellWhileOpen(r: *Registration) void {
-    const guard = r.epoll.mutex.lock();
-    defer guard.unlock();
-    if (r.dirty) synchronise(r.epoll);
-}
-
+/// Holds the instance's mutex.
 fn drop(r: *Registration, closing: bool) void {
     const e = r.epoll;
-    const guard = e.mutex.lock();
-    defer guard.unlock();
     if (r.dirty) synchroniseBut(e, r);
     leave(r);
     const knows = !e.foreign or e.settled;
@@ -571,7 +585,9 @@ pub fn retryRead(e: *Epoll) void {
 /// looked at at every wait, beside the kernel's.
 pub fn settled(e: *Epoll, c: *Conn, moved: bool) void {
     for (&c.registrations) |*place| {
-        const r = place.* orelse continue;
+        const locked = lockPlace(place, 0) orelse continue;
+        defer locked.guard.unlock();
+        const r = locked.r;
         if (r.epoll != e) continue;
         if (moved) {
             drop(r, false);
@@ -579,8 +595,6 @@ pub fn settled(e: *Epoll, c: *Conn, moved: bool) void {
             if (place.* == r) r.moved = true;
             continue;
         }
-        const guard = e.mutex.lock();
-        defer guard.unlock();
         if (r.dirty) synchroniseBut(e, r);
         r.moved = true;
         if (r.joined) continue;
@@ -615,10 +629,46 @@ pub fn dropInstance(e: *Epoll) void {
     while (fd < fds.used) : (fd += 1) {
         const c = conn_module.find(fd) orelse continue;
         for (&c.registrations) |*place| {
-            const r = place.* orelse continue;
-            if (r.epoll != e) continue;
-            r.in_kernel = false;
-            drop(r, true);
+            const locked = lockPlace(place, 0) orelse continue;
+            defer locked.guard.unlock();
+            if (locked.r.epoll != e) continue;
+            locked.r.in_kernel = false;
+            drop(locked.r, true);
         }
     }
+}
+
+test "a registration that is freed while a thread waits for its instance is nobody's to touch" {
+    const e = try std.testing.allocator.create(Epoll);
+    defer std.testing.allocator.destroy(e);
+    e.mutex = .{};
+    e.registrations = null;
+    const conns = try std.testing.allocator.alloc(Conn, 2);
+    defer std.testing.allocator.free(conns);
+    for (conns) |*c| {
+        c.registrations = @splat(null);
+        c.registration_count = 0;
+    }
+    const held = e.mutex.lock();
+    const r = make(e, &conns[0], 7).?;
+    const Waiting = struct {
+        fn run(c: *Conn, found: *?*Registration) void {
+            const locked = lockPlace(&c.registrations[0], 0) orelse return;
+            found.* = locked.r;
+            locked.guard.unlock();
+        }
+    };
+    var found: ?*Registration = null;
+    const waiting = try std.Thread.spawn(.{}, Waiting.run, .{ &conns[0], &found });
+    const asleep = 1 << 63; // lock.zig
+    while (@atomicLoad(u64, &e.mutex.word, .monotonic) & asleep == 0) try std.Thread.yield();
+    free(r);
+    try std.testing.expectEqual(r, make(e, &conns[1], 8).?);
+    held.unlock();
+    waiting.join();
+    try std.testing.expectEqual(null, found);
+    const own = lockPlace(&conns[1].registrations[0], 0).?;
+    try std.testing.expectEqual(r, own.r);
+    own.guard.unlock();
+    free(r);
 }

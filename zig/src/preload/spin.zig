@@ -42,9 +42,9 @@ pub const Spin = extern struct {
     sent: u64 = 0,
     /// The last wait was over within its spin.
     hit_last: bool = false,
-    /// What watching was good for lately, and what it took: long watches and those in vain count.
+    /// What watching was good for lately, and what it took (clock).
     hits: u32 = 0,
-    watched_ns: u32 = 0,
+    watched: u64 = 0,
     /// Clock until which nothing restores the budget; 0: watching has paid since it last did not.
     sleeps_until: u64 = 0,
 
@@ -79,8 +79,9 @@ pub const Spin = extern struct {
     }
 
     pub inline fn hit(spin: *Spin, watched: *const Watch) void {
-        if (watched.wasLong()) spin.noteCost(watched);
         spin.hits +%= 1;
+        spin.watched += watched.last -% watched.start;
+        if (spin.hits > hits_remembered or watched.wasLong()) spin.noteCost(watched);
         if (spin.profile == .balanced) {
             spin.budget_ns = constants.spin_ns_max;
         } else spin.budget_ns = spin.profile.spinNsMax();
@@ -92,6 +93,7 @@ pub const Spin = extern struct {
         const half = if (spin.budget_ns < 2000) 0 else spin.budget_ns / 2;
         spin.budget_ns = @max(half, spin.profile.spinNsMin());
         spin.hit_last = false;
+        spin.watched += watched.last -% watched.start;
         spin.noteCost(watched);
     }
 
@@ -106,26 +108,28 @@ pub const Spin = extern struct {
     /// Watching is free while nobody else wants the cpu, and should else cost no more than the sleeps
     /// that it saves. Who answers within microseconds is worth watching on the fullest machine.
     noinline fn noteCost(spin: *Spin, watched: *const Watch) void {
-        if (spin.profile == .latency or watched.yields) return;
-        if (spin.isCostlyAfter(watched) and crowding.isCrowded()) spin.stopWatching();
+        const is_costly = spin.isCostly();
+        if (is_costly and spin.profile != .latency and !watched.yields and crowding.isCrowded()) {
+            spin.stopWatching();
+        }
     }
 
-    fn isCostlyAfter(spin: *Spin, watched: *const Watch) bool {
-        spin.watched_ns +|= @truncate(clock.toNs(watched.last -% watched.start));
-        const saved = (spin.hits +| 1) *| constants.sleep_cost_ns;
-        const judged: u32 = if (spin.sleeps_until != 0) constants.spin_ns_max else constants.watched_ns_judged;
-        const is_costly = spin.watched_ns > @max(saved, judged);
-        if (spin.hits > hits_remembered or spin.watched_ns > watched_ns_remembered) {
+    fn isCostly(spin: *Spin) bool {
+        const watched_ns = clock.toNs(spin.watched);
+        const saved = (@as(u64, spin.hits) + 1) * constants.sleep_cost_ns;
+        const judged: u64 = if (spin.sleeps_until != 0) constants.spin_ns_max else constants.watched_ns_judged;
+        const is_costly = watched_ns > @max(saved, judged);
+        if (spin.hits > hits_remembered or watched_ns > watched_ns_remembered) {
             if (!is_costly) spin.sleeps_until = 0;
             spin.hits /= 2;
-            spin.watched_ns /= 2;
+            spin.watched /= 2;
         }
         return is_costly;
     }
 
     fn stopWatching(spin: *Spin) void {
         spin.hits = 0;
-        spin.watched_ns = 0;
+        spin.watched = 0;
         spin.budget_ns = 0;
         spin.sleeps_until = clock.ticks() + clock.fromNs(constants.oversubscribed_ns);
         ends.count("crowded");
@@ -205,13 +209,19 @@ test "a spin in vain halves the budget and quick data restores it" {
 test "watches that take longer than sleeps would are costly, and quick hits outweigh them" {
     cpus = 2;
     const full: Watch = .{ .start = 0, .last = clock.fromNs(150_000), .budget = 0, .yields = false };
-    var slow: Spin = .{};
-    for (0..6) |_| try std.testing.expect(!slow.isCostlyAfter(&full));
-    try std.testing.expect(slow.isCostlyAfter(&full));
-    var quick: Spin = .{};
+    // Of a profile that never stops, however crowded the tests' machine is.
+    var slow: Spin = .{ .profile = .latency };
+    for (0..6) |_| {
+        slow.missed(&full);
+        try std.testing.expect(!slow.isCostly());
+    }
+    slow.missed(&full);
+    try std.testing.expect(slow.isCostly());
+    var quick: Spin = .{ .profile = .latency };
     for (0..100) |_| {
         for (0..1000) |_| quick.hit(&no_watch);
-        try std.testing.expect(!quick.isCostlyAfter(&full));
+        quick.missed(&full);
+        try std.testing.expect(!quick.isCostly());
     }
 }
 
@@ -224,8 +234,8 @@ test "who has stopped watching does not begin again at once, and is judged soone
     spin.sleeps_until = clock.ticks();
     spin.slept(1000);
     try std.testing.expect(spin.watch(0) != null);
-    const two: Watch = .{ .start = 0, .last = clock.fromNs(160_000), .budget = 0, .yields = false };
-    try std.testing.expect(spin.isCostlyAfter(&two));
+    spin.watched = clock.fromNs(160_000);
+    try std.testing.expect(spin.isCostly());
 }
 
 test "profiles: the latency-minded never stop watching, the frugal never begin" {
