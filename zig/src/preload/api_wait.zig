@@ -335,14 +335,9 @@ fn selectEntries(n: c_int, sets: [3]Bits, space: *Space) ?[]sys.PollFd {
 
 /// Places in the kernel's table of this process's descriptors.
 fn tableSize() ?usize {
-    const at_cwd: isize = -100;
-    const fd = sys.call(.openat, .{ at_cwd, "/proc/self/status", sys.SOCK_CLOEXEC });
-    if (fd < 0) return null;
-    defer _ = sys.call(.close, .{fd});
     var buffer: [1024]u8 = undefined;
-    const n = sys.call(.read, .{ fd, &buffer, buffer.len });
-    if (n <= 0) return null;
-    var lines = std.mem.tokenizeScalar(u8, buffer[0..@intCast(n)], '\n');
+    const status = sys.readFile("/proc/self/status", &buffer) orelse return null;
+    var lines = std.mem.tokenizeScalar(u8, status, '\n');
     while (lines.next()) |line| {
         if (!std.mem.startsWith(u8, line, "FDSize:")) continue;
         return std.fmt.parseInt(usize, std.mem.trim(u8, line[7..], " \t"), 10) catch null;

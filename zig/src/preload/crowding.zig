@@ -6,8 +6,8 @@
 //! The kernel knows: /proc/thread-self/schedstat says for how long the thread has run and for how
 //! long it was ready to run and had no cpu. Of the second there is next to nothing while everybody
 //! has a cpu (1 to 3 % of both with two busy processes on two cpus), and half and more when they
-//! share (50 to 70 % with ten). It is read after a watch that was long or in vain, when the last time
-//! is `crowding_look_ns` ago: 4 us then, and nothing in a wait that is over soon.
+//! share (50 to 70 % with ten). It is read when watches took longer than the sleeps that they saved,
+//! and the last time is `crowding_look_ns` ago; never while waits are over soon.
 //!
 //! Without /proc nothing is known; the gap between two steps of a watch still is (spin.zig).
 
@@ -70,13 +70,8 @@ fn readTimes() ?Times {
     const guard = mutex.lock();
     if (!guard.ok()) return null;
     defer guard.unlock();
-    const at_cwd: isize = -100;
-    const fd = sys.call(.openat, .{ at_cwd, "/proc/thread-self/schedstat", sys.SOCK_CLOEXEC });
-    if (fd < 0) return null;
-    defer _ = sys.call(.close, .{fd});
     var buffer: [80]u8 = undefined;
-    const n = sys.call(.read, .{ fd, &buffer, buffer.len });
-    return if (n > 0) Times.parse(buffer[0..@intCast(n)]) else null;
+    return Times.parse(sys.readFile("/proc/thread-self/schedstat", &buffer) orelse return null);
 }
 
 test "a third of the time that a thread wants to run spent without a cpu is a crowd" {

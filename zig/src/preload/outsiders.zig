@@ -142,12 +142,8 @@ const Stat = struct {
 fn statOf(name: []const u8) ?Stat {
     var path: [32]u8 = undefined;
     const file = std.fmt.bufPrintSentinel(&path, "/proc/{s}/stat", .{name}, 0) catch return null;
-    const fd = sys.call(.openat, .{ at_cwd, file.ptr, o_cloexec });
-    if (fd < 0) return null;
-    defer _ = sys.call(.close, .{fd});
     var buffer: [512]u8 = undefined;
-    const n = sys.call(.read, .{ fd, &buffer, buffer.len });
-    return if (n > 0) parseStat(buffer[0..@intCast(n)]) else null;
+    return parseStat(sys.readFile(file.ptr, &buffer) orelse return null);
 }
 
 fn parseStat(text: []const u8) ?Stat {

@@ -183,6 +183,17 @@ pub fn neg(code: E) isize {
     return -@as(isize, @intFromEnum(code));
 }
 
+/// The beginning of a file, as much as fits: of /proc, whose files come whole in one read. Null: it
+/// cannot be read, or is empty.
+pub fn readFile(path: [*:0]const u8, buffer: []u8) ?[]const u8 {
+    const at_cwd: isize = -100;
+    const fd = call(.openat, .{ at_cwd, path, SOCK_CLOEXEC });
+    if (fd < 0) return null;
+    defer _ = call(.close, .{fd});
+    const n = call(.read, .{ fd, buffer.ptr, buffer.len });
+    return if (n > 0) buffer[0..@intCast(n)] else null;
+}
+
 /// Closes a descriptor of the library's own.
 pub fn close(fd: i32) void {
     if (@import("fds.zig").kindOf(fd) == .own) @import("fds.zig").clear(fd);
