@@ -455,6 +455,40 @@ pub const shut_before_the_ring = struct {
     }
 };
 
+pub const shut_before_the_ring_and_program = struct {
+    pub const summary = "unread bytes of both carriers stay when their reader shuts down and the peer starts a program";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"exec"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.acceptedSecond();
+        Unread.exchange(t, conn);
+        _ = t.shutdown(conn, libc.SHUT_RDWR);
+        t.sync("shut down");
+        t.sync("program has run");
+        t.pollNow(conn, all_events);
+        t.untilQueued(conn, Unread.exchanges);
+        t.recvAll(conn, Unread.exchanges);
+        t.sync("read");
+        t.sync("sent after it");
+        _ = t.recv(conn, 100, 0);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connectedSecond();
+        Unread.exchange(t, conn);
+        t.sync("shut down");
+        t.untilEvents(conn, libc.POLLRDHUP);
+        t.note("system: {d}", .{system("exit 3") >> 8});
+        t.pollNow(conn, all_events);
+        t.sync("program has run");
+        t.sync("read");
+        _ = t.send(conn, "into the void", libc.MSG_NOSIGNAL);
+        t.untilEvents(conn, libc.POLLHUP);
+        t.sync("sent after it");
+    }
+};
+
 pub const one_shot_in_a_child = struct {
     pub const summary = "a ONESHOT registration of a child tells of a reset that its parent has seen first";
     pub const carrier: Carrier = .ring;

@@ -131,7 +131,12 @@ pub fn shutdown(fd: c_int, how: c_int) callconv(.c) c_int {
         defer conn_module.done(c);
         // Everything sent is published already; the kernel's FIN comes after it.
         noteShutdown(c, how);
+        const tells = c.shutRead() and c.shutWrite() and c.isAttached();
+        // The peer takes this together with our FIN, which comes later by this call. If it has come by
+        // an earlier one, the kernel first has to take no more.
+        if (tells and how != 0) conn_module.tellClosed(c);
         const result = real.get("shutdown", @TypeOf(shutdown))(fd, how);
+        if (tells and how == 0) conn_module.tellClosed(c);
         if (result == 0) interest.wakeAll(c);
         return result;
     }
@@ -149,9 +154,6 @@ fn noteShutdown(c: *conn_module.Conn, how: c_int) void {
         c.end.rx.flags |= conn_module.flag_shut;
         if (held) |h| c.unlockRx(h);
     }
-    // Whoever sends to this end from now on is answered with a reset: by the kernel, which has to
-    // have the bytes for that.
-    if (c.shutRead() and c.shutWrite() and c.isAttached()) conn_module.tellClosed(c);
 }
 
 // -- descriptors -----------------------------------------------------------------------------------

@@ -588,6 +588,7 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     if (!s.inRing()) {
         if (flags & send_kernel_flags != 0 or keptOnTcp(c, now) or !enter(c, &s)) return kernelSend(c, b, flags);
     }
+    if (isShutAndUnread(c)) return kernelSend(c, b, flags);
     const quiet = c.tx_looked != 0 and c.wasQuiet(now);
     c.tx_looked = now;
     if (isGuarded(c) and c.guard.step(now) == .tcp) {
@@ -598,7 +599,6 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     // Moving bytes would take the socket's error away, which is this call's.
     const condition = if (quiet) .open else c.kernel().condition();
     if (condition == .failed) return kernelVerdict(c, flags);
-    if (condition == .ending and !wanted and isShutAndUnread(c)) return kernelSend(c, b, flags);
     if (wanted or flags & send_kernel_flags != 0 or condition == .ending) {
         leave(c, &s, if (wanted) .fd_passed else if (flags & sys.MSG_OOB != 0) .urgent_data else .peer_closed);
         if (s.inRing()) return kernelVerdict(c, flags);
@@ -609,13 +609,13 @@ noinline fn sendSlow(c: *Conn, b: *Buffers, flags: u32, taken: @import("lock.zig
     return if (s.flags() & layout.attn_flag_want != 0) recalled(c, &s, b, start, n) else n;
 }
 
-/// The peer has shut down reading before it came to the ring. What lies there stays for it, as it
-/// would in the kernel's queue: moved, it would be answered with a reset, and so is what comes now.
-fn isShutAndUnread(c: *Conn) bool {
+/// The peer has shut down before it came to the ring. What lies there stays for it, as it would in
+/// the kernel's queue: moved, it would be answered with a reset, and so is what comes now.
+pub fn isShutAndUnread(c: *Conn) bool {
     const direction = c.tx_direction;
     if (@atomicLoad(u64, &direction.attn_flags, .acquire) & layout.attn_flag_closed == 0) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
-    return gate.isEntering();
+    return gate.isEntering() and c.kernel().condition() == .ending;
 }
 
 /// Not where several processes take turns: none of them sees all exchanges.
@@ -713,8 +713,9 @@ pub fn enterRing(c: *Conn) bool {
     return s.inRing() or enter(c, &s);
 }
 
-/// Ring to TCP, as far as the kernel takes it. Holds the send lock.
+/// Ring to TCP, as far as the kernel takes it, and where the bytes arrive. Holds the send lock.
 pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
+    if (isShutAndUnread(c)) return;
     switch (s.leave(c.kernel(), c.bells())) {
         .tcp => {
             ends.count("moves_to_tcp");
