@@ -189,8 +189,8 @@ fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
             if (!s.inRing()) return true;
             // Nothing can be sent any more, and trying would take the socket's error away.
             if (c.kernel().failed()) return true;
-            // Whatever comes now is answered with a reset, whoever sends it.
-            if (stream.isShutAndUnread(c)) return true;
+            // Whatever comes now is refused here, or answered with a reset, whoever sends it.
+            if (c.shutWrite() or stream.isShutAndUnread(c)) return true;
             stream.leave(c, &s, reason);
             if (!s.inRing()) return true;
         }

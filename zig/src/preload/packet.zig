@@ -75,7 +75,7 @@ pub const Received = struct {
 
 pub const Outcome = enum { packet, none, gone, garbage };
 
-/// One packet, if there is one.
+/// One packet, if there is one. `gone`: nothing is left to read, and nobody will send any more.
 pub fn receive(fd: i32, packet: *Received) Outcome {
     var iov = [_]sys.Iovec{.{ .base = &packet.bytes, .len = packet.bytes.len }};
     var control: Control = undefined;
@@ -85,7 +85,11 @@ pub fn receive(fd: i32, packet: *Received) Outcome {
         .control = &control,
         .controllen = @sizeOf(Control),
     };
-    const n = sys.call(.recvmsg, .{ fd, &msg, sys.MSG_DONTWAIT | sys.MSG_CMSG_CLOEXEC });
+    // That the peer has left packets of ours unread is told once, before what it has sent.
+    const n = while (true) {
+        const result = sys.call(.recvmsg, .{ fd, &msg, sys.MSG_DONTWAIT | sys.MSG_CMSG_CLOEXEC });
+        if (result != sys.neg(.CONNRESET)) break result;
+    };
     if (n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return .none;
     if (n <= 0) return .gone;
     packet.len = @intCast(n);
@@ -120,4 +124,18 @@ test "a packet arrives whole with its descriptor" {
     try std.testing.expect(packet.take(0) != null);
     try std.testing.expectEqual(.none, receive(pair[1], &packet));
     sys.close(pair[0]);
+}
+
+test "what a peer sent before it left arrives, though it has not read what it was sent" {
+    var pair: [2]i32 = undefined;
+    try std.testing.expectEqual(0, sys.call(.socketpair, .{ sys.AF_UNIX, sys.SOCK_SEQPACKET, 0, &pair }));
+    defer sys.close(pair[1]);
+    var ping: protocol.Ping = undefined;
+    ping.payload = 42;
+    try std.testing.expect(send(pair[1], .ping, ping, &.{}) > 0);
+    try std.testing.expect(send(pair[0], .ping, ping, &.{}) > 0);
+    sys.close(pair[0]);
+    var packet: Received = .{};
+    try std.testing.expectEqual(.packet, receive(pair[1], &packet));
+    try std.testing.expectEqual(.gone, receive(pair[1], &packet));
 }
