@@ -147,7 +147,8 @@ function whyUnknown(pid: number, socket: string): string {
       `--control-socket '${theirs}'`;
   }
   return `process ${pid} (${program}) has the library, but has not registered at '${socket}': it ` +
-    "has used no TCP socket yet, or SOCKSDIRECT_DISABLE is set";
+    "has used no TCP socket yet, or none since 40 ms after its first connection, or " +
+    "SOCKSDIRECT_DISABLE is set";
 }
 
 function environmentValue(pid: number, name: string): string | undefined {

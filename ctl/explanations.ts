@@ -12,7 +12,7 @@ export interface Explanation {
 export const explanations: Readonly<Record<string, Explanation>> = {
   none: { why: "nothing stands in the way: both directions may ride the ring" },
   undecided: {
-    why: "too few data calls so far: a ring is asked for at the second one",
+    why: "too few data calls so far: a ring is asked for at the third one",
     todo: "nothing; a connection that goes on talking moves by itself",
   },
   no_monitor: {

@@ -48,6 +48,13 @@ export class Native implements Disposable {
     return checked(status, `listen at "${path}"`);
   }
 
+  /** A datagram socket, for `receive`, at a path that does not exist yet. */
+  bindDatagrams(path: string, mode: number): number {
+    const bytes = new TextEncoder().encode(path);
+    const status = this.#library.symbols.sd_bind_datagrams(bytes, BigInt(bytes.length), mode);
+    return checked(status, `bind a datagram socket at "${path}"`);
+  }
+
   connect(path: string): number {
     const bytes = new TextEncoder().encode(path);
     const status = this.#library.symbols.sd_connect(bytes, BigInt(bytes.length));

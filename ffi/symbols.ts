@@ -11,6 +11,7 @@ export const symbols = {
   sd_connect: { parameters: ["buffer", "usize"], result: "i32" },
   sd_accept: { parameters: ["i32", "buffer"], result: "i32" },
   sd_send: { parameters: ["i32", "buffer", "usize", "buffer", "usize"], result: "i32" },
+  sd_bind_datagrams: { parameters: ["buffer", "usize", "u32"], result: "i32" },
   sd_receive: { parameters: ["i32", "buffer", "usize", "buffer"], result: "i32" },
   sd_socket_pair: { parameters: ["buffer"], result: "i32" },
   sd_diag_open: { parameters: ["u64"], result: "i32" },

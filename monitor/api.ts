@@ -140,6 +140,7 @@ class ApiHandler {
 
   async #metrics(): Promise<Response> {
     const { server } = this.#options;
+    server.countStarts();
     const { sum } = await collectTotals(server);
     const text = formatMetrics({
       state: server.state,

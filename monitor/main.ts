@@ -20,6 +20,7 @@ import {
   prepareDirectory,
   removeStale,
   SetupError,
+  startsSocketOf,
   systemSocket,
 } from "./socket_file.ts";
 
@@ -50,8 +51,12 @@ async function serve(options: Options): Promise<number> {
   const logger = new Logger({ level: options.logLevel });
   const claim = claimSocket(path);
   native.raiseFdLimit();
-  const listener = native.listen(path, uid === 0 ? 0o666 : 0o600);
-  const server = new Server({ native, listener, logger, quotas: options.quotas });
+  const mode = uid === 0 ? 0o666 : 0o600;
+  const startsPath = startsSocketOf(path);
+  removeStale(startsPath);
+  const starts = native.bindDatagrams(startsPath, mode);
+  const listener = native.listen(path, mode);
+  const server = new Server({ native, listener, starts, logger, quotas: options.quotas });
   const stop = (why: string) => {
     logger.info(`ending: ${why}`);
     server.stop();
@@ -63,7 +68,7 @@ async function serve(options: Options): Promise<number> {
   }
   logger.info(`serving at ${path}, pid ${Deno.pid}`);
   await server.run();
-  claim.release([path, ...api.paths]);
+  claim.release([path, startsPath, ...api.paths]);
   return 0;
 }
 

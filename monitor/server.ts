@@ -28,6 +28,7 @@ const kindPidfd = 3;
 const packetsPerTurn = 32;
 const acceptsPerTurn = 64;
 const roundsPerTurn = 16;
+const startsPerTurn = 64;
 
 /** A process that leaves this many messages unread is dropped. */
 const waitingMax = 1024;
@@ -54,6 +55,8 @@ export interface ServerOptions {
   native: Native;
   /** A listening control socket; the server's from now on. */
   listener: number;
+  /** A datagram socket to which starting programs send pings; likewise. */
+  starts: number;
   logger: Logger;
   quotas?: Partial<Quotas>;
   generation?: bigint;
@@ -69,6 +72,7 @@ export class Server {
   readonly #registry: Registry;
   readonly #descriptors: Descriptors;
   readonly #listener: number;
+  readonly #starts: number;
   readonly #connections = new Map<number, Connection>();
   /** Given up to be able to accept, and turn away, a connection when descriptors run out. */
   #reserveFd: number;
@@ -87,6 +91,7 @@ export class Server {
     this.#native = native;
     this.#logger = logger;
     this.#listener = listener;
+    this.#starts = options.starts;
     this.#registry = native.createRegistry(generation, Deno.pid);
     this.#descriptors = new Descriptors(native, this.#registry.fd);
     this.#reserveFd = native.createMemory(0n);
@@ -122,8 +127,22 @@ export class Server {
     this.#descriptors.close();
     this.#registry.close();
     this.#poller.close();
-    for (const fd of [this.#listener, this.#reserveFd]) this.#native.close(fd);
+    for (const fd of [this.#listener, this.#starts, this.#reserveFd]) this.#native.close(fd);
     this.ledger.close();
+  }
+
+  /**
+   * Counts the programs that have started. Nothing wakes the monitor for them: a shell starts
+   * hundreds, and few of them ever use TCP. When their queue is full, the next program comes by the
+   * control socket, and that does.
+   */
+  countStarts(): void {
+    for (let count = 0; count < startsPerTurn; count++) {
+      const packet = this.#native.receive(this.#starts);
+      if (!packet) return;
+      for (const fd of packet.fds) this.#native.close(fd);
+      if (isPing(packet)) this.#handle({ kind: "started" });
+    }
   }
 
   drain(on: boolean): void {
@@ -173,6 +192,7 @@ export class Server {
   }
 
   #onListener(): void {
+    this.countStarts();
     for (let count = 0; count < acceptsPerTurn; count++) {
       const peer = this.#accept();
       if (!peer) return;
@@ -450,6 +470,15 @@ export class Server {
     }
     for (const message of connection.outbox.drain()) this.#descriptors.discard(message);
     if (connection.saidHello) this.ledger.retire(connection);
+  }
+}
+
+function isPing(packet: Packet): boolean {
+  try {
+    return decodeRequest(packet.bytes).type === "ping";
+  } catch (error) {
+    if (error instanceof GarbageError) return false;
+    throw error;
   }
 }
 

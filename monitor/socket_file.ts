@@ -14,6 +14,11 @@ export class SetupError extends Error {
 /** Of the one monitor that serves all users. */
 export const systemSocket = "/run/socksdirect/control.sock";
 
+/** Where programs that start with the library say so (see `Server.countStarts`). */
+export function startsSocketOf(controlSocket: string): string {
+  return `${controlSocket}.ping`;
+}
+
 export interface PathInputs {
   uid: number;
   env: (name: string) => string | undefined;

@@ -8,7 +8,16 @@
 import { arenaFailed, arenaMade, connect } from "./core/arenas.ts";
 import { listen, unlisten } from "./core/listeners.ts";
 import type { Action, Client, Event, State } from "./core/model.ts";
-import { borrowDiag, connected, dropClient, garbage, gone, hello, ping } from "./core/processes.ts";
+import {
+  borrowDiag,
+  connected,
+  dropClient,
+  garbage,
+  gone,
+  hello,
+  ping,
+  started,
+} from "./core/processes.ts";
 import { defaultQuotas, type Policy, type Quotas, sameUserPolicy } from "./policy.ts";
 
 export type { Action, Event, State } from "./core/model.ts";
@@ -58,6 +67,8 @@ export function step(state: State, event: Event): Action[] {
       return arenaMade(state, event);
     case "arena_failed":
       return arenaFailed(state, event);
+    case "started":
+      return started(state);
     case "drain":
       state.draining = event.on;
       return [{ kind: "set_draining", on: event.on }];
@@ -71,7 +82,7 @@ export function step(state: State, event: Event): Action[] {
 
 type ClientEvent = Exclude<
   Event,
-  { kind: "connected" | "arena_made" | "arena_failed" | "drain" }
+  { kind: "connected" | "arena_made" | "arena_failed" | "started" | "drain" }
 >;
 
 function clientStep(state: State, client: Client, event: ClientEvent): Action[] {

@@ -7,7 +7,7 @@ import { FakeLibrary } from "./fake_library.ts";
 import { Logger } from "./log.ts";
 import type { Quotas } from "./policy.ts";
 import { Server } from "./server.ts";
-import { removeStale } from "./socket_file.ts";
+import { removeStale, startsSocketOf } from "./socket_file.ts";
 
 export class TestServer implements AsyncDisposable {
   readonly native: Native;
@@ -26,8 +26,9 @@ export class TestServer implements AsyncDisposable {
     this.directory = Deno.makeTempDirSync({ prefix: "sd-monitor-test-" });
     this.path = `${this.directory}/control.sock`;
     const listener = this.native.listen(this.path, 0o600);
+    const starts = this.native.bindDatagrams(startsSocketOf(this.path), 0o600);
     const logger = new Logger({ level: "debug", write: (line) => this.logLines.push(line) });
-    this.server = new Server({ native: this.native, listener, logger, quotas });
+    this.server = new Server({ native: this.native, listener, starts, logger, quotas });
     this.#running = this.server.run();
   }
 

@@ -1,7 +1,15 @@
 /** What the library does before a program's first connection, and with SOCKSDIRECT_EAGER at it. */
 
 import { assert, assertEquals } from "@std/assert";
-import { freePort, preloadedTest, python, Script, waitForPort } from "./harness.ts";
+import {
+  freePort,
+  type Lab,
+  preloadedTest,
+  python,
+  Script,
+  trafficOf,
+  waitForPort,
+} from "./harness.ts";
 
 const needs = { programs: ["python3"] };
 
@@ -41,6 +49,54 @@ for (const eager of [true, false]) {
     const wanted = eager ? ["offered", "none"] : ["undecided"];
     assert(reasons.length === 1 && wanted.includes(reasons[0]!), `reasons: ${reasons}`);
   });
+}
+
+/** How many processes have joined, and how much went by ring, when a client has asked `times`. */
+async function askAtStart(lab: Lab, times: number) {
+  const port = freePort();
+  const server = Script.start(lab, "server");
+  await server.do(`serve ${port}`);
+  await waitForPort(port, server.program);
+  const client = Script.start(lab, "client");
+  await client.do(`connect c ${port}`);
+  await client.do(`ask c ${times} 100`);
+  const { joined } = await startCounts(lab);
+  return { joined, ringBytes: trafficOf(await lab.monitor.totals()).ringBytes };
+}
+
+preloadedTest("a process that is not long in use joins no monitor", needs, async (lab) => {
+  lab.joinAfterMs = 600_000;
+  const { joined, ringBytes } = await askAtStart(lab, 2000);
+  assertEquals([joined, ringBytes], [1, 0]); // the listener's
+});
+
+preloadedTest(
+  "a process that goes on joins, and its connection moves to a ring",
+  needs,
+  async (lab) => {
+    lab.joinAfterMs = undefined;
+    const { joined, ringBytes } = await askAtStart(lab, 20_000);
+    assertEquals(joined, 2);
+    assert(ringBytes > 0, "bytes by ring");
+  },
+);
+
+preloadedTest("each program that starts is counted, and none of them joins", needs, async (lab) => {
+  const before = await startCounts(lab);
+  for (let i = 0; i < 30; i++) await lab.run(["true"], { preload: true });
+  const after = await startCounts(lab);
+  assertEquals(after.requests - before.requests, 30 + 1); // and ours
+  assertEquals(after.joined, 0);
+});
+
+async function startCounts(lab: Lab): Promise<{ requests: number; joined: number }> {
+  const text = await lab.monitor.metrics();
+  const valueOf = (name: string) =>
+    Number(text.match(new RegExp(`^socksdirect_${name} (\\d+)$`, "m"))![1]);
+  return {
+    requests: valueOf("ctl_requests_total"),
+    joined: valueOf("process_registrations_total"),
+  };
 }
 
 /** Each port is listened at, left, and asked: nobody may answer, and it can be had again. */

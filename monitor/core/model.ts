@@ -145,6 +145,7 @@ export type Event =
   }
   | { kind: "unlisten"; client: number; request: RequestOf<"unlisten"> }
   | { kind: "connect"; client: number; request: RequestOf<"connect"> }
+  | { kind: "started" }
   | { kind: "ping"; client: number; request: RequestOf<"ping"> }
   | { kind: "borrow_diag"; client: number; request: RequestOf<"borrow_diag"> }
   | { kind: "garbage"; client: number; why: string }

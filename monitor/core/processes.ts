@@ -105,6 +105,12 @@ export function ping(state: State, client: Client, event: EventOf<"ping">): Acti
   return [send(client.id, { type: "pong", sequence, body: { payload: body.payload } })];
 }
 
+/** A program has started with the library, and perhaps nothing more is heard of it. */
+export function started(state: State): Action[] {
+  state.counts.pings += 1;
+  return [];
+}
+
 export function borrowDiag(
   _: State,
   client: Client,

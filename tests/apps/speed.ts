@@ -26,6 +26,7 @@ export async function measure(app: Application, rounds: number): Promise<Speed> 
   const speed: Speed = { tcp: [], sd: [] };
   await Lab.with((plain) =>
     Lab.with(async (preloaded) => {
+      preloaded.joinAfterMs = undefined; // as users have it
       await preloaded.startMonitor();
       const uses = {
         tcp: { lab: plain, port: freePort(), server: false, client: false },

@@ -67,7 +67,11 @@ function environmentOf(
   const both = combination.server && combination.client;
   return [
     ...combination[role]
-      ? [`LD_PRELOAD=${lab.library}`, `SOCKSDIRECT_CTL_SOCKET=${lab.socket}`]
+      ? [
+        `LD_PRELOAD=${lab.library}`,
+        `SOCKSDIRECT_CTL_SOCKET=${lab.socket}`,
+        "SOCKSDIRECT_JOIN_AFTER_MS=0",
+      ]
       : [],
     ...both && warmToRing ? ["SDCONFORM_RING=1"] : [],
   ];

@@ -36,6 +36,11 @@ export class Lab {
   readonly socket: string;
   /** Where programs and the monitor run; without, in the network of the test itself. */
   network?: Network;
+  /**
+   * SOCKSDIRECT_JOIN_AFTER_MS of preloaded programs. Tests demand what goes by ring of programs whose
+   * whole life is short; so here they join at their first connection. Undefined: as by default.
+   */
+  joinAfterMs: number | undefined = 0;
   readonly #marker: string;
   readonly #programs: Program[] = [];
   readonly #silent: Program[] = [];
@@ -136,6 +141,9 @@ export class Lab {
     if (options.preload) {
       environment.LD_PRELOAD = this.library;
       environment.SOCKSDIRECT_CTL_SOCKET = options.controlSocket ?? this.socket;
+      if (this.joinAfterMs !== undefined) {
+        environment.SOCKSDIRECT_JOIN_AFTER_MS = `${this.joinAfterMs}`;
+      }
     }
     return { ...environment, ...options.env };
   }

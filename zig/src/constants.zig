@@ -105,6 +105,11 @@ pub const verdict_look_ns = 10 * 1_000_000;
 pub const eager_arena_wait_ns = 200 * 1_000_000;
 pub const eager_listener_wait_ns = 10 * 1_000_000;
 
+/// When a process joins the monitor: so long after it first had a connection. Joining and the first
+/// ring cost some 5 ms of cpu (the process, its peer and the monitor together), 2 ms of a life on two
+/// busy cpus: whenever a process ends, it has not lost a twentieth of its time with them.
+pub const join_after_ns = 40 * 1_000_000;
+
 /// Whether another program that held a connection has gone is looked up in /proc, which takes
 /// milliseconds: first after so long, then each time after twice as long.
 pub const hold_look_ns_min = 20 * 1_000_000;

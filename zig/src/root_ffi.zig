@@ -47,6 +47,10 @@ export fn sd_listen(path: [*]const u8, path_bytes: usize, mode: u32, backlog: u3
     return socket.listen(path[0..path_bytes], mode, backlog);
 }
 
+export fn sd_bind_datagrams(path: [*]const u8, path_bytes: usize, mode: u32) Status {
+    return socket.bindDatagrams(path[0..path_bytes], mode);
+}
+
 export fn sd_connect(path: [*]const u8, path_bytes: usize) Status {
     return socket.connect(path[0..path_bytes]);
 }

@@ -37,6 +37,20 @@ fn listenBound(fd: i32, address: *const linux.sockaddr.un, mode: u32, backlog: u
     return status.of(linux.listen(fd, backlog));
 }
 
+/// Binds a datagram socket at `path`, which must not exist. `receive` reads it. Who sends finds out
+/// from the error when some ten datagrams lie there unread (net.unix.max_dgram_qlen).
+pub fn bindDatagrams(path: []const u8, mode: u32) Status {
+    const address = addressOf(path) orelse return status.failure(.NAMETOOLONG);
+    const kind = linux.SOCK.DGRAM | linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC;
+    const fd = status.of(linux.socket(linux.AF.UNIX, kind, 0));
+    if (status.failed(fd)) return fd;
+    var outcome = status.of(linux.bind(fd, @ptrCast(&address), @sizeOf(linux.sockaddr.un)));
+    if (!status.failed(outcome)) outcome = status.of(linux.chmod(@ptrCast(&address.path), mode));
+    if (!status.failed(outcome)) return fd;
+    _ = linux.close(fd);
+    return outcome;
+}
+
 /// Connects to a control socket, as the preload library does; for tests and probes.
 pub fn connect(path: []const u8) Status {
     const address = addressOf(path) orelse return status.failure(.NAMETOOLONG);
@@ -190,6 +204,25 @@ test "a packet arrives whole, with its descriptors" {
     try testing.expectEqualStrings("hello", buffer[0..packet.bytes]);
     try testing.expectEqual(2, packet.fd_count);
     for (packet.fds[0..2]) |fd| try testing.expectEqual(0, linux.close(fd));
+}
+
+test "datagrams arrive at the path that was bound" {
+    const path = "/tmp/sd-datagrams-test.sock";
+    _ = linux.unlink(path);
+    defer _ = linux.unlink(path);
+    const bound = bindDatagrams(path, 0o600);
+    try testing.expect(!status.failed(bound));
+    defer _ = linux.close(bound);
+    try testing.expectEqual(status.failure(.ADDRINUSE), bindDatagrams(path, 0o600));
+    const sender = status.of(linux.socket(linux.AF.UNIX, linux.SOCK.DGRAM, 0));
+    defer _ = linux.close(sender);
+    const address = addressOf(path).?;
+    try testing.expectEqual(0, status.of(linux.connect(sender, &address, @sizeOf(linux.sockaddr.un))));
+    try testing.expectEqual(5, send(sender, "hello", &.{}));
+    var buffer: [16]u8 = undefined;
+    var packet: types.Packet = undefined;
+    try testing.expectEqual(5, receive(bound, &buffer, &packet));
+    try testing.expectEqual(status.failure(.AGAIN), receive(bound, &buffer, &packet));
 }
 
 test "a packet longer than the buffer is marked truncated" {

@@ -10,6 +10,7 @@ const fds = @import("fds.zig");
 const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
+const negotiate = @import("negotiate.zig");
 const options = @import("options.zig");
 const own_fds = @import("own_fds.zig");
 const process = @import("process.zig");
@@ -107,7 +108,7 @@ fn noteConnecting(fd: c_int) void {
     const protocol = sys.getSockopt(fd, sys.SOL_SOCKET, sys.SO_PROTOCOL, i32) orelse return;
     if (protocol != sys.IPPROTO_TCP) return;
     control.checkLine();
-    _ = control.ensure();
+    if (!negotiate.isYoung()) _ = control.ensure();
     early.trackConnected(fd);
 }
 

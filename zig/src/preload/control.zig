@@ -49,18 +49,26 @@ pub var disabled = false;
 const Asked = struct { group: u32 = 0, session: u32 = 0, reason: Reason = .arena_pending, arenas: u32 = 0, ask_again: u64 = 0 };
 var asked: [asked_max]Asked = @splat(.{});
 
-/// Tells the monitor that a program with the library started, on a line that is closed at once: most
+/// Tells the monitor that a program with the library started, by a datagram that it takes when it is
+/// awake anyway. If some ten lie there unread, on a line that wakes it. Both are closed at once: most
 /// programs never use TCP, and those that look at their descriptors find none of ours.
 pub fn startupPing() void {
     if (disabled) return;
-    const kind = sys.SOCK_SEQPACKET | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
-    const line: i32 = @intCast(sys.call(.socket, .{ sys.AF_UNIX, kind, 0 }));
-    if (line < 0) return;
+    _ = pingBy(sys.SOCK_DGRAM, ".ping") or pingBy(sys.SOCK_SEQPACKET, "");
+}
+
+fn pingBy(kind: u32, suffix: []const u8) bool {
+    const line: i32 = @intCast(sys.call(.socket, .{ sys.AF_UNIX, kind | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC, 0 }));
+    if (line < 0) return false;
     defer _ = sys.call(.close, .{line});
-    if (!connectTo(line)) return;
+    if (!connectTo(line, suffix)) return false;
     var ping: protocol.Ping = undefined;
     ping.payload = @intCast(sys.call(.getpid, .{}));
-    _ = packet.send(line, .ping, ping, &.{});
+    return packet.send(line, .ping, ping, &.{}) > 0;
+}
+
+pub fn isMember() bool {
+    return @atomicLoad(i32, &fd, .monotonic) >= 0 and hello_sent;
 }
 
 /// Registers this process if that has not happened. True: a line is open (WELCOME may be pending).
@@ -102,7 +110,7 @@ fn open() bool {
     retry_at = now + clock.fromNs(retry_ns);
     const kind = sys.SOCK_SEQPACKET | sys.SOCK_NONBLOCK | sys.SOCK_CLOEXEC;
     const line = sys.ownFd(sys.call(.socket, .{ sys.AF_UNIX, kind, 0 })) orelse return false;
-    if (!connectTo(line)) {
+    if (!connectTo(line, "")) {
         sys.close(line);
         if (!told_absent) log.info("no monitor answers; connections stay on kernel TCP until one does", .{});
         told_absent = true;
@@ -120,29 +128,32 @@ fn open() bool {
     return true;
 }
 
-fn connectTo(line: i32) bool {
-    if (path_len > 0) return tryPath(line, path_buffer[0..path_len]);
+/// `suffix`: of the name of the monitor's socket that is meant.
+fn connectTo(line: i32, suffix: []const u8) bool {
+    if (path_len > 0) return tryPath(line, path_buffer[0..path_len], suffix);
     // No path was given: the system-wide monitor if one runs, else the user's own.
-    if (tryPath(line, "/run/socksdirect/control.sock")) return true;
+    if (tryPath(line, "/run/socksdirect/control.sock", suffix)) return true;
     var buffer: [108]u8 = undefined;
     if (std.c.getenv("XDG_RUNTIME_DIR")) |dir| {
         const text = std.mem.span(dir);
         if (text.len > 0) {
             const path = std.fmt.bufPrint(&buffer, "{s}/socksdirect/control.sock", .{text}) catch return false;
-            return tryPath(line, path);
+            return tryPath(line, path, suffix);
         }
     }
     const uid = sys.call(.getuid, .{});
     const path = std.fmt.bufPrint(&buffer, "/tmp/socksdirect-{d}/control.sock", .{uid}) catch return false;
-    return tryPath(line, path);
+    return tryPath(line, path, suffix);
 }
 
-fn tryPath(line: i32, path: []const u8) bool {
+fn tryPath(line: i32, path: []const u8, suffix: []const u8) bool {
     var address: [110]u8 = @splat(0);
     std.mem.writeInt(u16, address[0..2], sys.AF_UNIX, .little);
-    if (path.len > 107) return false;
+    const len = path.len + suffix.len;
+    if (len > 107) return false;
     @memcpy(address[2..][0..path.len], path);
-    return sys.call(.connect, .{ line, &address, path.len + 3 }) == 0;
+    @memcpy(address[2 + path.len ..][0..suffix.len], suffix);
+    return sys.call(.connect, .{ line, &address, len + 3 }) == 0;
 }
 
 fn netnsCookie() u64 {

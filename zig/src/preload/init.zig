@@ -29,6 +29,7 @@ pub fn constructor() callconv(.c) void {
     if (std.c.getenv("SOCKSDIRECT_LOG")) |text| log.setLevel(std.mem.span(text));
     if (isSet("SOCKSDIRECT_DISABLE")) control.disabled = true;
     negotiate.eager = isSet("SOCKSDIRECT_EAGER");
+    if (std.c.getenv("SOCKSDIRECT_JOIN_AFTER_MS")) |text| chooseJoin(std.mem.span(text));
     if (std.c.getenv("SOCKSDIRECT_PROFILE")) |text| chooseProfile(std.mem.span(text));
     if (std.c.getenv("SOCKSDIRECT_GUARD")) |text| guard.enabled = text[0] != '0';
     readSocketPath();
@@ -57,6 +58,14 @@ pub fn destructor() callconv(.c) void {
 fn isSet(name: [*:0]const u8) bool {
     const text = std.c.getenv(name) orelse return false;
     return text[0] != 0 and text[0] != '0';
+}
+
+fn chooseJoin(text: []const u8) void {
+    const ms = std.fmt.parseInt(u32, text, 10) catch return log.warn(
+        "SOCKSDIRECT_JOIN_AFTER_MS is '{s}', which is no number of milliseconds: {d} is used",
+        .{ text, negotiate.join_after_ns / 1_000_000 },
+    );
+    negotiate.join_after_ns = @as(u64, ms) * 1_000_000;
 }
 
 fn chooseProfile(text: []const u8) void {

@@ -40,6 +40,10 @@ pub inline fn step(c: *Conn) void {
 
 noinline fn stepSlow(c: *Conn) void {
     if (conn_module.isInKernel(c)) return;
+    if (isYoung()) {
+        c.next_attempt = c.calls +% young_calls;
+        return;
+    }
     attempt(c);
     if (eager) awaitAnswers(c);
 }
@@ -134,6 +138,22 @@ fn clientStep(c: *Conn) void {
     if (reason == .arena_pending) soon(c, reason) else later(c, if (have_any) .arena_full else reason);
 }
 
+/// This process has not joined the monitor yet, and has not had connections for long enough to earn
+/// what that costs (`join_after_ns`). Its connections stay on TCP until then.
+pub fn isYoung() bool {
+    if (control.isMember() or join_after_ns == 0 or eager) return false;
+    const now = sys.nowNs();
+    const since = @cmpxchgStrong(u64, &in_use_since, 0, now, .monotonic, .monotonic) orelse return true;
+    return now -% since < join_after_ns;
+}
+
+/// SOCKSDIRECT_JOIN_AFTER_MS.
+pub var join_after_ns: u64 = constants.join_after_ns;
+/// When this process was first asked; 0: never.
+var in_use_since: u64 = 0;
+/// Data calls of a connection from one look to the next.
+const young_calls = 4;
+
 fn soon(c: *Conn, reason: Reason) void {
     c.setReason(reason);
     c.next_attempt = c.calls +% 1;
@@ -171,6 +191,7 @@ var positions_known = false;
 /// The answer may have come from a socket that was the parent's.
 pub fn afterForkChild() void {
     positions_known = false;
+    in_use_since = 0;
 }
 
 /// By which the server will know this very socket. (An emulator may not know the option.)
