@@ -100,10 +100,10 @@ pub const recall_timeout_ns = 50 * 1_000_000;
 pub const verdict_wait_ns = 100 * 1_000_000;
 pub const verdict_look_ns = 10 * 1_000_000;
 
-/// SOCKSDIRECT_EAGER: how long a client waits for an arena, and for a listener that the monitor may
-/// be about to register.
+/// SOCKSDIRECT_EAGER: how long a client waits for an arena, or for the monitor to register a listener
+/// of its own process, and for another's that it may be about to register.
 pub const eager_arena_wait_ns = 200 * 1_000_000;
-pub const eager_listener_wait_ns = 10 * 1_000_000;
+pub const eager_listener_wait_ns = 25 * 1_000_000;
 
 /// When a process joins the monitor: so long after it first had a connection. Joining and the first
 /// ring cost some 5 ms of cpu (the process, its peer and the monitor together), 2 ms of a life on two

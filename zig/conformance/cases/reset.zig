@@ -489,6 +489,32 @@ pub const shut_before_the_ring_and_program = struct {
     }
 };
 
+pub const shut_down_and_program = struct {
+    pub const summary = "a program started behind a half close, with bytes unread on both carriers, resets nothing";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"exec"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.acceptedSecond();
+        Unread.exchange(t, conn);
+        t.sync("program has run");
+        t.pollNow(conn, all_events);
+        t.recvToEnd(conn, 2 * Unread.exchanges);
+        _ = t.send(conn, "still here", libc.MSG_NOSIGNAL);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connectedSecond();
+        Unread.exchange(t, conn);
+        _ = t.shutdown(conn, libc.SHUT_WR);
+        t.note("system: {d}", .{system("exit 3") >> 8});
+        t.pollNow(conn, all_events);
+        t.sync("program has run");
+        t.recvAll(conn, Unread.exchanges);
+        _ = t.recv(conn, 100, 0);
+    }
+};
+
 pub const one_shot_in_a_child = struct {
     pub const summary = "a ONESHOT registration of a child tells of a reset that its parent has seen first";
     pub const carrier: Carrier = .ring;

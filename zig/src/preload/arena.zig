@@ -10,6 +10,7 @@ const control = @import("control.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const links = @import("links.zig");
+const listeners = @import("listeners.zig");
 const log = @import("log.zig");
 const sys = @import("sys.zig");
 const Conn = @import("conn.zig").Conn;
@@ -165,6 +166,19 @@ pub fn find(id: u64, side: u1) ?*Arena {
     var at = first;
     while (at) |a| : (at = a.next) if (a.id == id and a.side == side) return a;
     return null;
+}
+
+/// This process has the client's side of an arena to a group of its own, and the server's is on its
+/// way.
+pub fn isTwinDue() bool {
+    const guard = mutex.lock();
+    if (!guard.ok()) return false;
+    defer guard.unlock();
+    var at = first;
+    while (at) |a| : (at = a.next) {
+        if (a.side == 0 and !a.dead and listeners.serves(a.group) and find(a.id, 1) == null) return true;
+    }
+    return false;
 }
 
 // ---------------------------------------------------------------------------------------------

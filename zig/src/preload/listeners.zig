@@ -156,6 +156,21 @@ fn forget(l: *Listener) void {
     pool.give(l);
 }
 
+/// The monitor has yet to answer for one of this process's listeners.
+pub fn isVerdictDue() bool {
+    for (by_token) |maybe| {
+        const l = maybe orelse continue;
+        if (!l.closed and l.session == control.session and l.reason == .undecided and l.group == 0) return true;
+    }
+    return false;
+}
+
+/// A listener of this process is in that group.
+pub fn serves(group: u32) bool {
+    for (by_token) |maybe| if (maybe) |l| if (l.group == group and l.session == control.session) return true;
+    return false;
+}
+
 /// The program ends.
 pub fn awaitVerdicts() void {
     for (by_token) |maybe| if (maybe) |l| if (!l.closed) awaitVerdict(l);

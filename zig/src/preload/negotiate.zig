@@ -19,6 +19,7 @@ const ends = @import("ends.zig");
 const foreign = @import("foreign.zig");
 const interest = @import("interest.zig");
 const links = @import("links.zig");
+const listeners = @import("listeners.zig");
 const log = @import("log.zig");
 const options = @import("options.zig");
 const profile = @import("profile.zig");
@@ -82,7 +83,11 @@ fn awaitAnswers(c: *Conn) void {
     while (c.stateOf() == .undecided) {
         const patience_ns: u64 = switch (@as(Reason, @enumFromInt(c.end.reason))) {
             .arena_pending => constants.eager_arena_wait_ns,
-            .no_listener => constants.eager_listener_wait_ns,
+            .no_listener => if (listeners.isVerdictDue())
+                constants.eager_arena_wait_ns
+            else
+                constants.eager_listener_wait_ns,
+            .not_adopted => if (arena_module.isTwinDue()) constants.eager_arena_wait_ns else return,
             else => return,
         };
         if (sys.nowNs() - start > patience_ns) return;
