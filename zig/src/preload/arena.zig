@@ -235,12 +235,18 @@ pub fn populateSlot(a: *Arena, index: u32, direction: u1) bool {
         ends.populate(a.ring(index, direction).hot, constants.hot_window_bytes);
 }
 
-/// Takes an offer back that nobody has taken. False: it was taken.
+/// Takes an offer back that nobody has taken, with all that was said to a peer that never came (that
+/// this end is shut down, or closed): the slot's next connection must not hear it. False: it was taken.
 pub fn withdraw(c: *Conn) bool {
     const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
     if (state.tag != @intFromEnum(layout.SlotTag.offered)) return false;
+    var cleaning = state;
+    cleaning.tag = @intFromEnum(layout.SlotTag.cleaning);
+    if (@cmpxchgStrong(u64, &c.slot.state, @bitCast(state), @bitCast(cleaning), .acq_rel, .acquire) != null) return false;
+    c.slot.direction = @splat(std.mem.zeroes(layout.Direction));
     const free: layout.SlotState = .{ .generation = state.generation +% 1 };
-    return @cmpxchgStrong(u64, &c.slot.state, @bitCast(state), @bitCast(free), .acq_rel, .acquire) == null;
+    @atomicStore(u64, &c.slot.state, @bitCast(free), .release);
+    return true;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -329,4 +335,18 @@ fn cleanRing(ring: carrier.Native.Ring, used: u64) void {
         if (sys.call(.madvise, .{ ring.cold, constants.ring_bytes, MADV_REMOVE }) == 0) return;
     }
     @memset(ring.cold[hot..used], 0);
+}
+
+test "a slot whose offer was taken back is as new for its next connection" {
+    var slot = std.mem.zeroes(layout.Slot);
+    slot.state = @bitCast(layout.SlotState{ .tag = @intFromEnum(layout.SlotTag.offered), .generation = 7 });
+    for (&slot.direction) |*direction| direction.attn_flags = layout.attn_flag_closed;
+    var c: Conn = undefined;
+    c.slot = &slot;
+    try std.testing.expect(withdraw(&c));
+    for (&slot.direction) |*direction| try std.testing.expectEqual(0, direction.attn_flags);
+    const state: layout.SlotState = @bitCast(slot.state);
+    try std.testing.expectEqual(@intFromEnum(layout.SlotTag.free), state.tag);
+    try std.testing.expectEqual(8, state.generation);
+    try std.testing.expect(!withdraw(&c));
 }
