@@ -118,10 +118,15 @@ pub fn dropDescriptor(l: *Listener, fd: c_int) void {
 /// listen is still on its way; and bounded, should the monitor not run.
 fn awaitVerdict(l: *Listener) void {
     const deadline = sys.nowNs() + constants.verdict_wait_ns;
-    while (l.session == control.session and l.reason == .undecided and l.group == 0) {
+    while (isAsked(l)) {
         if (sys.nowNs() > deadline) return;
         control.awaitMessage(constants.verdict_look_ns);
     }
+}
+
+/// Sent to the monitor, which has not answered.
+fn isAsked(l: *const Listener) bool {
+    return l.session == control.session and l.reason == .undecided and l.group == 0;
 }
 
 /// A program that accepts once and closes its listener still wants that connection accelerated:
@@ -158,10 +163,7 @@ fn forget(l: *Listener) void {
 
 /// The monitor has yet to answer for one of this process's listeners.
 pub fn isVerdictDue() bool {
-    for (by_token) |maybe| {
-        const l = maybe orelse continue;
-        if (!l.closed and l.session == control.session and l.reason == .undecided and l.group == 0) return true;
-    }
+    for (by_token) |maybe| if (maybe) |l| if (!l.closed and isAsked(l)) return true;
     return false;
 }
 
