@@ -314,3 +314,62 @@ pub const low_water_read_in_part = struct {
         sendAtSteps(t, &.{ "abcdefghijkl", "abc", "abcdefghijk" });
     }
 };
+
+pub const counted_behind_gap = struct {
+    pub const summary = "who reads as many bytes as FIONREAD counted is told of all that come later, by whichever way";
+    pub const carrier: Carrier = .ring;
+    const by_tcp = 160_000;
+    const piece = 10_000;
+    const pieces = 10;
+    const total = by_tcp + pieces * piece;
+
+    /// More than the other side's window takes: the rest waits in this side's queue, and a ring takes
+    /// over behind it.
+    pub fn server(t: *Side) void {
+        const conn = t.acceptedSecond();
+        _ = t.setOption(conn, .SNDBUF, 400_000);
+        const bytes: [by_tcp]u8 = @splat('x');
+        t.sendAll(conn, &bytes);
+        t.sync("window full");
+        t.sync("offered");
+        for (0..pieces) |_| t.sendAll(conn, bytes[0..piece]);
+        t.sync("sent");
+        t.recvAll(conn, 1);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connectedSecond();
+        t.sync("window full");
+        for (0..4) |_| _ = t.recv(conn, 1, 0);
+        t.sync("offered");
+        t.sync("sent");
+        const ep = wait.epollCreate(t, "ep");
+        wait.epollAdd(t, ep, conn, wait.IN | wait.ET, 7);
+        t.begin("-- receive at edges", .{});
+        var got: usize = 4;
+        while (got < total and wait.epollTake(ep, told_within_ms) != null) got += receiveCounted(conn);
+        t.end(": {d} bytes", .{got});
+        _ = t.send(conn, "x", 0);
+    }
+
+    const told_within_ms = 3000;
+
+    /// As nginx does it after an edge: asks once how much there is, and reads so much or, by the way,
+    /// a little more.
+    fn receiveCounted(conn: c_int) usize {
+        var buffer: [4096]u8 = undefined;
+        var got: usize = 0;
+        var counted: ?usize = null;
+        while (counted == null or got < counted.?) {
+            const n = libc.recv(conn, &buffer, buffer.len, libc.MSG_DONTWAIT);
+            if (n <= 0) break;
+            got += @intCast(n);
+            if (n < buffer.len) break;
+            if (counted != null) continue;
+            var left: c_int = 0;
+            if (libc.ioctl(conn, libc.FIONREAD, &left) != 0) break;
+            counted = got + @as(usize, @intCast(left));
+        }
+        return got;
+    }
+};

@@ -387,6 +387,14 @@ pub const Kernel = struct {
             sys.call(.ioctl, .{ k.fd, sys.FIONREAD, &queued }) == 0 and queued == peeked;
     }
 
+    /// Everything before `position` of the kernel's stream has come, read or not: none of it is in the
+    /// sender's queue, or on its way.
+    pub fn hasReceivedTo(k: Kernel, position: u64) bool {
+        const received = (k.tcpInfo(bytes_received_offset) orelse return true) - @intFromBool(k.finReceived());
+        const missing: i64 = @bitCast(position -% received);
+        return missing <= 0 or (missing == 1 and k.tcpState() == tcp_close); // as `mayBeOneShort`
+    }
+
     /// Bytes ever read from the kernel.
     pub fn receivePosition(k: Kernel) ?u64 {
         var before = k.tcpInfo(bytes_received_offset) orelse return null;

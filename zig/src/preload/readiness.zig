@@ -367,7 +367,7 @@ fn levelsOf(r: *Registration) u32 {
         if (isEnough(r, head)) levels |= in_events;
     } else {
         if (switching(c)) {
-            r.seen_head = readableHead(r);
+            if (unread.isWhole(c)) r.seen_head = readableHead(r);
             if (unread.reachesLowWater(c)) levels |= in_events;
         } else r.seen_head = c.end.rx.position;
         ask |= sys.POLLIN;
@@ -441,14 +441,15 @@ fn hasLeftUntold(r: *const Registration) bool {
 }
 
 /// What the kernel, whose own bytes are unread, cannot tell: an edge of bytes that have come by ring
-/// behind them, and that both together are as many as SO_RCVLOWAT wants.
+/// behind them, and that both together are as many as SO_RCVLOWAT wants. They have not come before all
+/// of the kernel's have: told earlier they would not be told of when they can be read.
 fn readyAhead(r: *const Registration) bool {
     const c = r.conn;
     if (r.events & sys.EPOLLET == 0) return unread.reachesLowWater(c);
     const head = readableHead(r);
     if (!isBehind(head, r.seen_head)) return false;
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (!gate.isEntering() or head == gate.position) return false;
+    if (!gate.isEntering() or head == gate.position or !unread.isWhole(c)) return false;
     return c.lowWater() <= 1 or unread.reachesLowWater(c);
 }
 

@@ -57,12 +57,24 @@ pub fn leftToRead(c: *Conn) i32 {
     return @intCast(@min(left + @intFromBool(ended), std.math.maxInt(i32)));
 }
 
-/// Bytes in the ring that the sender has entered behind those in the kernel.
+/// Bytes in the ring that the sender has entered behind those in the kernel. None as long as any of
+/// those is in the sender's queue: it comes before them, and whoever has read as many bytes as were
+/// counted may rely on being told of whatever comes later.
 fn aheadInRing(c: *Conn) usize {
     const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
-    if (!gate.isEntering()) return 0;
+    if (!gate.isEntering() or !hasArrivedTo(c, gate)) return 0;
     const ahead = @atomicLoad(u64, &c.rx_direction.head, .acquire) -% gate.position;
     return if (ahead <= constants.ring_bytes) ahead else 0;
+}
+
+/// The sender has entered the ring, and everything before its bytes there has come.
+pub fn isWhole(c: *Conn) bool {
+    const gate = carrier.Gate.from(@atomicLoad(u64, &c.rx_direction.gate, .acquire));
+    return gate.isEntering() and hasArrivedTo(c, gate);
+}
+
+fn hasArrivedTo(c: *Conn, gate: carrier.Gate) bool {
+    return c.kernel().hasReceivedTo(gate.position -% c.end.rx.carried);
 }
 
 /// What rings have carried of a connection. What is in a ring has been received, as the kernel sees
