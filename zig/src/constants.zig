@@ -154,6 +154,10 @@ pub const spin_ns_latency_min = 50_000;
 /// Pauses of the processor (some 20 ns each) before a reader of a fast stream looks again.
 pub const gather_pauses = 16;
 
+/// Received messages after which the sender may leave its barrier out (carrier/barrier.zig). A receiver
+/// that sleeps in between pays for it with some microseconds, at most once in so many.
+pub const relax_every = 1024;
+
 /// Data that came so soon after falling asleep would have been worth a full spin.
 pub const short_sleep_ns = 150_000;
 

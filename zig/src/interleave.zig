@@ -23,6 +23,7 @@ const ready_rows = @import("sim/ready_rows.zig");
 const rewind = @import("sim/rewind.zig");
 const shared_end = @import("sim/shared_end.zig");
 const inherit = @import("sim/inherit.zig");
+const light = @import("sim/light.zig");
 const hostile = @import("sim/hostile.zig");
 
 const Test = struct {
@@ -61,6 +62,7 @@ const tests = [_]Test{
     .{ .scenario = stream.scenario("sleep and wake, weak", .weak, sleeps) },
     .{ .scenario = recall.scenario("recall", .tso, .stays) },
     .{ .scenario = recall.scenario("recall, weak", .weak, .stays) },
+    .{ .scenario = recall.scenario("recall from a light barrier", .tso, .stays_light) },
     .{ .scenario = recall.scenario("recall and lift", .tso, .ends) },
     .{ .scenario = recall.scenario("recall and lift, weak", .weak, .ends) },
     .{ .scenario = ready_rows.scenario("ready rows", .tso, .one_word), .long = true },
@@ -86,6 +88,10 @@ const tests = [_]Test{
     .{ .scenario = inherit.sender("inherited sender, weak", .weak), .long = true },
     .{ .scenario = inherit.receiver("inherited receiver", .tso), .long = true },
     .{ .scenario = inherit.receiver("inherited receiver, weak", .weak), .long = true },
+    .{ .scenario = light.scenario("light barrier", .tso, .{}) },
+    .{ .scenario = light.scenario("light barrier, twice", .tso, .{ .spells = 2 }), .long = true },
+    .{ .scenario = light.scenario("light barrier, weak", .weak, .{}) },
+    .{ .scenario = light.scenario("light barrier, one killed", .tso, .{ .kills = true }), .long = true },
     .{ .scenario = hostile.sender("liar against a sender on tcp", .tcp) },
     .{ .scenario = hostile.sender("liar against a sender not acknowledged", .switching) },
     .{ .scenario = hostile.sender("liar against a sender in the ring", .ring) },
@@ -112,6 +118,9 @@ const tests = [_]Test{
     .{ .fault = .summary_before_bit, .scenario = ready_rows.scenario("ready rows", .tso, .one_word) },
     .{ .fault = .no_mark_fence, .scenario = ready_rows.scenario("ready rows, weak", .weak, .one_word) },
     .{ .fault = .no_take_fence, .scenario = ready_rows.scenario("ready rows, alone", .weak, .alone) },
+    .{ .fault = .no_far_barrier, .scenario = light.scenario("light barrier", .tso, .{}) },
+    .{ .fault = .full_at_once, .scenario = light.scenario("light barrier", .tso, .{}) },
+    .{ .fault = .same_epoch, .scenario = light.scenario("light barrier, twice", .tso, .{ .spells = 2, .bytes = 3 }) },
     .{ .fault = .base_before_head, .scenario = rewind.fixed.scenario("rewind", .tso) },
     .{ .fault = .eager_rewind, .scenario = rewind.fixed.scenario("rewind", .tso) },
     .{ .fault = .put_blindly, .scenario = rewind.fixed.scenario("rewind", .tso) },

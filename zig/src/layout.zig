@@ -134,7 +134,9 @@ pub const Direction = extern struct {
     attn: [constants.wait_words]u64 align(64),
     /// bit 0: mirror of the gate's WANT; bit 1: the consumer closed.
     attn_flags: u64,
-    pad4: [3]u64,
+    /// Whether the producer needs a barrier behind `head`: barrier.zig.
+    barrier: u64,
+    pad4: [2]u64,
 
     // -- written by the producer --
     /// Who sleeps for space.

@@ -16,6 +16,7 @@ test {
     _ = @import("carrier/carrier.zig");
     _ = @import("preload/addr.zig");
     _ = @import("preload/clock.zig");
+    _ = @import("preload/conn.zig");
     _ = @import("preload/crowding.zig");
     _ = @import("preload/ends.zig");
     _ = @import("preload/faults.zig");
@@ -25,6 +26,7 @@ test {
     _ = @import("preload/outsiders.zig");
     _ = @import("preload/interest.zig");
     _ = @import("preload/lock.zig");
+    _ = @import("preload/membarrier.zig");
     _ = @import("preload/options.zig");
     _ = @import("preload/packet.zig");
     _ = @import("preload/pool.zig");

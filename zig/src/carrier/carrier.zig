@@ -10,6 +10,8 @@ pub const Attention = @import("wake.zig").Attention;
 pub const AttentionKind = @import("wake.zig").Kind;
 pub const Words = @import("wake.zig").Words;
 pub const Wake = @import("wake.zig").Wake;
+pub const Barrier = @import("barrier.zig").Barrier;
+pub const BarrierState = @import("barrier.zig").State;
 pub const Rows = @import("rows.zig").Rows;
 pub const Sender = @import("sender.zig").Sender;
 pub const Receiver = @import("receiver.zig").Receiver;
@@ -19,6 +21,7 @@ test {
     _ = @import("native.zig");
     _ = @import("gate.zig");
     _ = @import("wake.zig");
+    _ = @import("barrier.zig");
     _ = @import("rows.zig");
     _ = @import("ring_test.zig");
 }

@@ -7,6 +7,7 @@
 const builtin = @import("builtin");
 const constants = @import("../constants.zig");
 const copy_module = @import("copy.zig");
+const membarrier = @import("../preload/membarrier.zig");
 
 pub const Native = struct {
     pub const ring_bytes: u64 = constants.ring_bytes;
@@ -53,6 +54,21 @@ pub const Native = struct {
             .aarch64 => asm volatile ("dmb ish" ::: .{ .memory = true }),
             else => @compileError("name this architecture's full barrier"),
         }
+    }
+
+    /// No store behind it and no load before it in the program as compiled; the cpu may.
+    pub inline fn compilerFence() void {
+        asm volatile ("" ::: .{ .memory = true });
+    }
+
+    /// This process has a barrier whenever another one calls `fenceEverywhere`.
+    pub inline fn hasBarrierFromAfar() bool {
+        return membarrier.registered;
+    }
+
+    /// A full barrier here, and on each cpu that runs a process of which the above is true.
+    pub fn fenceEverywhere() void {
+        membarrier.everywhere();
     }
 
     /// `fence` right behind a read-modify-write: on x86 that was one already.
@@ -126,6 +142,12 @@ pub const Faults = struct {
     no_producer_fence: bool = false,
     /// No barrier between arming and the second look (m3).
     no_consumer_fence: bool = false,
+    /// No barrier everywhere between arming and the second look, though the mode is light.
+    no_far_barrier: bool = false,
+    /// Full again before the barrier everywhere.
+    full_at_once: bool = false,
+    /// A light spell has the epoch of the one before it.
+    same_epoch: bool = false,
     /// Load base before head (m4 BASEFIRST).
     base_before_head: bool = false,
     /// Rewind without looking at tail (m4 EAGER).

@@ -14,6 +14,7 @@
 
 const layout = @import("../layout.zig");
 const gate_module = @import("gate.zig");
+const barrier = @import("barrier.zig");
 const wake = @import("wake.zig");
 
 const Gate = gate_module.Gate;
@@ -330,7 +331,7 @@ pub fn Receiver(comptime Env: type) type {
             _ = Env.bitOr(&self.direction.attn_flags, layout.attn_flag_want);
             // Pairs with the sender's barrier between publishing and looking at `attn`: either we
             // see its bytes here, or it sees WANT and re-sends them.
-            if (!Env.faults.no_recall_barrier) Env.fence();
+            if (!Env.faults.no_recall_barrier) barrier.Barrier(Env).beforeLooking(self.direction);
             const open = self.recallOpen(position);
             if (open == .left) return .left;
             wake.Wake(Env).notify(&self.direction.psleep, &self.end.rang, bells);

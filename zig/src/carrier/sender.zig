@@ -228,7 +228,7 @@ pub fn Sender(comptime Env: type) type {
         pub inline fn publish(self: *Self, bells: anytype) void {
             // Release pairs with the receiver's acquire: the bytes and `base` come first.
             Env.store(.acquire_or_release, &self.direction.head, self.head);
-            wake.Wake(Env).notify(&self.direction.attn, &self.end.rang, bells);
+            wake.Wake(Env).notifyOfBytes(self.direction, &self.end.rang, bells);
         }
 
         /// The receiver asks for its bytes over TCP (recall), or has closed.
@@ -320,7 +320,7 @@ pub fn Sender(comptime Env: type) type {
             // Giving back is a publication: the receiver may sleep, having seen `busy`.
             if (!Env.faults.no_give_back_wake) {
                 self.end.rang = @splat(0);
-                wake.Wake(Env).notify(&self.direction.attn, &self.end.rang, bells);
+                wake.Wake(Env).notifyOfBytes(self.direction, &self.end.rang, bells);
             }
             return .kernel_full;
         }
@@ -358,7 +358,7 @@ pub fn Sender(comptime Env: type) type {
             }
             // It may have published and not rung.
             end.rang = @splat(0);
-            wake.Wake(Env).notify(&self.direction.attn, &end.rang, bells);
+            wake.Wake(Env).notifyOfBytes(self.direction, &end.rang, bells);
             return true;
         }
 

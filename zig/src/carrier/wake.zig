@@ -6,12 +6,15 @@
 //!   sleeper:   word = my value   | full barrier | look at the ring again | sleep in the kernel
 //!   publisher: head (or tail)    | full barrier | look at the words      | ring the doorbell
 //!
-//! With either barrier missing both may look too early, and the wake-up is lost. A word is cleared
+//! With either barrier missing both may look too early, and the wake-up is lost. (Publishers of
+//! `head` may leave theirs out while sleepers have one for both: barrier.zig.) A word is cleared
 //! only by the sleeper who set it: a publisher that cleared it and died before it rang would silence
 //! every other publisher. Instead each publisher remembers the value it has rung (`rang`, stored
 //! after the ring); an epoch makes every sleep's value new.
 
 const constants = @import("../constants.zig");
+const barrier = @import("barrier.zig");
+const Direction = @import("../layout.zig").Direction;
 
 pub const Kind = enum(u2) {
     none = 0,
@@ -47,13 +50,25 @@ pub fn Wake(comptime Env: type) type {
         /// (then sleep with a short timeout: nobody will ring). Ends with the full barrier; look
         /// at the ring again after this, and only then sleep.
         pub fn arm(words: *Words, value: u64) ?u8 {
-            const index = for (0..words.len) |i| {
-                if (Env.load(.relaxed, &words[i]) != 0) continue;
-                if (Env.cas(&words[i], 0, value) == null) break i;
-            } else return null;
+            const index = announce(words, value) orelse return null;
             // Pairs with the fence in `notify`: our word is visible before we look again.
             if (!Env.faults.no_consumer_fence) Env.fence();
-            return @intCast(index);
+            return index;
+        }
+
+        /// The same for who sleeps for bytes: publishers may have left their barrier out.
+        pub fn armForBytes(direction: *Direction, value: u64) ?u8 {
+            const index = announce(&direction.attn, value) orelse return null;
+            barrier.Barrier(Env).beforeLooking(direction);
+            return index;
+        }
+
+        fn announce(words: *Words, value: u64) ?u8 {
+            for (0..words.len) |i| {
+                if (Env.load(.relaxed, &words[i]) != 0) continue;
+                if (Env.cas(&words[i], 0, value) == null) return @intCast(i);
+            }
+            return null;
         }
 
         /// Sleeper: takes its own word back.
@@ -72,6 +87,16 @@ pub fn Wake(comptime Env: type) type {
         pub inline fn notify(words: *Words, rang: *Words, bells: anytype) void {
             // Pairs with the fence in `arm`: what we published is visible before we look.
             if (!Env.faults.no_producer_fence) Env.fence();
+            look(words, rang, bells);
+        }
+
+        /// The same behind a release store of `head`.
+        pub inline fn notifyOfBytes(direction: *Direction, rang: *Words, bells: anytype) void {
+            barrier.Barrier(Env).afterPublishing(direction);
+            look(&direction.attn, rang, bells);
+        }
+
+        inline fn look(words: *Words, rang: *Words, bells: anytype) void {
             var any: u64 = 0;
             inline for (0..constants.wait_words) |i| any |= Env.load(.relaxed, &words[i]);
             if (any != 0) {

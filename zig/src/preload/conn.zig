@@ -24,6 +24,7 @@ const interest = @import("interest.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const membarrier = @import("membarrier.zig");
 const process = @import("process.zig");
 const options = @import("options.zig");
 const profile = @import("profile.zig");
@@ -170,6 +171,12 @@ pub const Conn = extern struct {
 
     pub inline fn sender(c: *Conn) Sender {
         return .init(c.tx_direction, &c.end.tx, c.tx_ring);
+    }
+
+    /// A message has been taken out of the ring. Under the receive lock.
+    pub inline fn countReceived(c: *Conn) void {
+        c.end.rx.ring_messages += 1;
+        if (c.end.rx.ring_messages % constants.relax_every == 0) relaxSender(c);
     }
 
     pub inline fn receiver(c: *Conn) Receiver {
@@ -727,6 +734,11 @@ pub fn tellClosed(c: *Conn) void {
     _ = @atomicRmw(u64, &c.rx_direction.attn_flags, .Or, layout.attn_flag_closed, .acq_rel);
 }
 
+/// The peer streams: it may leave its barrier out, and whoever sleeps here has one for both.
+noinline fn relaxSender(c: *Conn) void {
+    if (membarrier.isUsable()) carrier.Barrier(carrier.Native).relax(c.rx_direction);
+}
+
 /// The sender has put bytes into the ring, or may, that are to be read from there.
 pub fn isEntered(direction: *const layout.Direction) bool {
     const gate = carrier.Gate.from(@atomicLoad(u64, &direction.gate, .acquire));
@@ -784,4 +796,16 @@ fn timeoutNs(value: ?sys.Timeval) u64 {
     const tv = value orelse return 0;
     if (tv.sec < 0 or tv.usec < 0) return 0;
     return @as(u64, @intCast(tv.sec)) *| 1_000_000_000 +| @as(u64, @intCast(tv.usec)) * 1000;
+}
+
+test "a sender may leave its barrier out after so many messages" {
+    var direction = std.mem.zeroes(layout.Direction);
+    var end = std.mem.zeroes(layout.End);
+    var c: Conn = undefined;
+    c.end = &end;
+    c.rx_direction = &direction;
+    for (1..constants.relax_every) |_| c.countReceived();
+    try std.testing.expectEqual(0, direction.barrier);
+    c.countReceived();
+    try std.testing.expectEqual(membarrier.isUsable(), direction.barrier != 0);
 }

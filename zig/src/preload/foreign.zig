@@ -252,7 +252,7 @@ fn recallFor(c: *Conn, patience_ns: u64, stakes: Stakes) Recalled {
         }
         if (!rung) {
             // Whoever of the peer sleeps for our bytes can re-send its own just as well.
-            Wake.notify(&c.tx_direction.attn, &c.end.tx.rang, c.bells());
+            Wake.notifyOfBytes(c.tx_direction, &c.end.tx.rang, c.bells());
             rung = true;
         }
         if (sys.nowNs() > deadline) break;

@@ -19,6 +19,7 @@ const layout = @import("../layout.zig");
 const links = @import("links.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
+const membarrier = @import("membarrier.zig");
 const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const real = @import("real.zig");
@@ -80,6 +81,7 @@ fn inChild() callconv(.c) void {
     lock.forgetNames();
     var held = Held{};
     while (held.next()) |end| holders.claim(end, forking_thread, process.id());
+    membarrier.register();
     control.afterForkChild();
     links.afterForkChild();
     waiters.afterForkChild();

@@ -11,6 +11,7 @@ const guard = @import("guard.zig");
 const listeners = @import("listeners.zig");
 const lock = @import("lock.zig");
 const log = @import("log.zig");
+const membarrier = @import("membarrier.zig");
 const negotiate = @import("negotiate.zig");
 const process = @import("process.zig");
 const profile = @import("profile.zig");
@@ -37,6 +38,7 @@ pub fn constructor() callconv(.c) void {
     if (!fds.init()) control.disabled = true;
     if (control.disabled) return;
     process.noteSelf();
+    membarrier.register();
     waiters.epoll_tag = (std.hash.int(clock.ticks() ^ @intFromPtr(&saved)) | 1 << 63) & 0xffff_ffff_0000_0000;
     lock.single_threaded = real.object(u8, "__libc_single_threaded");
     if (real.object(isize, "__rseq_offset")) |offset| {

@@ -356,7 +356,7 @@ fn armEntry(w: *waiters.Waiter, p: PollFd, a: *Armed) bool {
     var sound = waiters.prepare(w, c.arena, state.server_link);
     a.value = w.attention(.thread, c.arena.my_link, w.number);
     if (p.events & (sys.POLLIN | sys.POLLRDNORM) != 0) {
-        if (Wake.arm(&c.rx_direction.attn, a.value)) |index| {
+        if (Wake.armForBytes(c.rx_direction, a.value)) |index| {
             a.in_words = &c.rx_direction.attn;
             a.in = index;
         } else sound = false;

@@ -274,7 +274,7 @@ fn arm(r: *Registration) bool {
     const use = r.row orelse return false;
     const w = r.epoll.waiter orelse return false;
     const value = w.attention(.row, use.arena.my_link, @intCast(use.index));
-    if (r.armed.get() == null) r.armed = .of(Wake.arm(&r.conn.rx_direction.attn, value));
+    if (r.armed.get() == null) r.armed = .of(Wake.armForBytes(r.conn.rx_direction, value));
     return r.armed.get() != null and armOut(r, value);
 }
 

@@ -59,7 +59,7 @@ inline fn putMessage(c: *Conn, from: []const u8) bool {
     if (direction.producer_cpu != cpu) @atomicStore(u32, &direction.producer_cpu, cpu, .monotonic);
     var s = c.sender();
     if (!s.put(from, tx.populated)) return false;
-    Wake.notify(&direction.attn, &tx.rang, c.bells());
+    Wake.notifyOfBytes(direction, &tx.rang, c.bells());
     tx.ring_bytes += from.len;
     tx.ring_messages += 1;
     return true;
@@ -92,6 +92,6 @@ inline fn takeMessage(c: *Conn, into: []u8) ?isize {
     if (!r.copyPiece(into[0..n])) return null;
     r.consume(n, c.bells());
     rx.ring_bytes += n;
-    rx.ring_messages += 1;
+    c.countReceived();
     return @intCast(n);
 }

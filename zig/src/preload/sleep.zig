@@ -98,7 +98,7 @@ fn gather() void {
 fn sleepReadable(c: *Conn, need: u64, attempt: *stream.Attempt) Result {
     const timeout = remaining(c.receive_timeout_ns, &attempt.deadline) orelse return .timeout;
     stream.serveRecall(c);
-    var nap = Nap.begin(c, &c.rx_direction.attn);
+    var nap = Nap.begin(c, .bytes);
     defer nap.end(c);
     if (readableNow(c, need)) return .ready;
     const events = sys.POLLIN | sys.POLLRDHUP; // not PRI: urgent data does not end a recv
@@ -160,7 +160,7 @@ fn sleepWritable(c: *Conn, full_since: *u64) Result {
     const direction = c.tx_direction;
     const head = @atomicLoad(u64, &direction.head, .monotonic);
     direction.askForHalf();
-    var nap = Nap.begin(c, &direction.psleep);
+    var nap = Nap.begin(c, .space);
     defer nap.end(c);
     if (head -% @atomicLoad(u64, &direction.tail, .acquire) < direction.sizeInUse()) return .ready;
     if (@atomicLoad(u64, &direction.attn_flags, .acquire) != 0) return .ready; // recalled, or closed
@@ -257,14 +257,20 @@ const Nap = struct {
     socket_events: i16 = 0,
     slept_ns: u64 = 0,
 
-    fn begin(c: *Conn, words: *carrier.Words) Nap {
-        var nap: Nap = .{ .waiter = waiters.take(), .words = words, .arena = c.arena, .conn = c };
+    fn begin(c: *Conn, comptime wanted: enum { bytes, space }) Nap {
+        var nap: Nap = .{ .waiter = waiters.take(), .words = switch (wanted) {
+            .bytes => &c.rx_direction.attn,
+            .space => &c.tx_direction.psleep,
+        }, .arena = c.arena, .conn = c };
         const w = nap.waiter orelse return nap;
         arena_module.retain(nap.arena);
         const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
         nap.reachable = waiters.prepare(w, c.arena, state.server_link);
         nap.value = w.attention(.thread, c.arena.my_link, w.number);
-        nap.armed = Wake.arm(words, nap.value);
+        nap.armed = switch (wanted) {
+            .bytes => Wake.armForBytes(c.rx_direction, nap.value),
+            .space => Wake.arm(nap.words, nap.value),
+        };
         c.pin();
         return nap;
     }

@@ -219,7 +219,7 @@ inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u
     r.consume(total, c.bells());
     c.guard.answered();
     c.end.rx.ring_bytes += total;
-    c.end.rx.ring_messages += 1;
+    c.countReceived();
     return @intCast(total);
 }
 

@@ -52,6 +52,16 @@ pub fn SimEnv(comptime sizes: Sizes) type {
             machine.fence();
         }
 
+        pub fn compilerFence() void {}
+
+        pub fn hasBarrierFromAfar() bool {
+            return true;
+        }
+
+        pub fn fenceEverywhere() void {
+            machine.fenceEverywhere();
+        }
+
         pub fn fenceAfterRmw() void {
             machine.fence();
         }

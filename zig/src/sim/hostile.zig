@@ -207,7 +207,7 @@ fn receive(w: *World, r: *Receiver) machine.Next {
 
 fn announceSleep(w: *World, r: *Receiver) void {
     const value = kernel_module.waitValue(.thread, 0, &w.epoch);
-    const index = Wake.arm(&w.direction.attn, value);
+    const index = Wake.armForBytes(&w.direction, value);
     _ = r.pending(&w.kernel);
     if (index) |i| Wake.disarm(&w.direction.attn, i);
 }

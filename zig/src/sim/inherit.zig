@@ -262,7 +262,7 @@ fn receiveStep(bell: u16) machine.Next {
         .corrupt => return corrupt(),
     }
     const value = kernel_module.waitValue(.thread, bell, &w.epoch);
-    const index = Wake.arm(&w.direction.attn, value) orelse return corrupt();
+    const index = Wake.armForBytes(&w.direction, value) orelse return corrupt();
     if (!r.pending(&w.kernel)) machine.wait("sleep for data", &receiverWakes, bell);
     w.rung[bell] = false;
     Wake.disarm(&w.direction.attn, index);

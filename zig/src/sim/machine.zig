@@ -237,6 +237,15 @@ pub fn fence() void {
     if (threads[current].buffered != 0) pause(.{ .kind = .drained });
 }
 
+/// membarrier(2): everything that any thread has stored so far is visible, in one step.
+pub fn fenceEverywhere() void {
+    pause(.{ .kind = .drained });
+    for (threads[0..thread_count], 0..) |*thread, index| {
+        if (!thread.dead) while (thread.buffered != 0) commit(index, 0);
+    }
+    record(.{ .thread = self(), .kind = .call, .text = "membarrier" });
+}
+
 /// Enters the kernel: everything stored so far is visible (the kernel's socket and file locks are
 /// barriers), and what follows until the next operation happens at one moment.
 pub fn call(text: []const u8) void {

@@ -186,7 +186,7 @@ fn drain(w: *World, ring: *Ring, disarms: bool) void {
         r.consume(1, Bells{ .rung = &w.rung });
     }
     if (!disarms) return;
-    _ = Wake.arm(&ring.direction.attn, wanted);
+    _ = Wake.armForBytes(&ring.direction, wanted);
     if (r.ringBytes() != 0) drain(w, ring, false);
 }
 

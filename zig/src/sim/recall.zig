@@ -48,7 +48,7 @@ const World = extern struct {
     receiver_done: bool,
 };
 
-const Other = enum { stays, ends };
+const Other = enum { stays, ends, stays_light };
 
 pub fn scenario(comptime name: []const u8, comptime order: machine.MemoryOrder, comptime other: Other) explorer.Scenario {
     return .{
@@ -57,6 +57,7 @@ pub fn scenario(comptime name: []const u8, comptime order: machine.MemoryOrder, 
         .setUp = switch (other) {
             .stays => &setUp,
             .ends => &setUpLift,
+            .stays_light => &setUpLight,
         },
         .events = &possibleKills,
         .apply = &kill,
@@ -84,6 +85,12 @@ fn setUp() void {
 fn setUpLift() void {
     setUp();
     world().may_lift = true;
+}
+
+/// The sender leaves its barrier out.
+fn setUpLight() void {
+    setUp();
+    world().direction.barrier = @bitCast(carrier.BarrierState{ .mode = .light, .epoch = 1 });
 }
 
 fn world() *World {
@@ -126,7 +133,7 @@ fn sendByRing(w: *World, s: *Sender, free: u64) void {
     const bytes = [2]u8{ @intCast(start), @intCast(start + 1) };
     const message = bytes[0..if (two) 2 else 1];
     if (start % 2 == 1 and s.put(message, ring_bytes)) {
-        Wake.notify(&w.direction.attn, &w.tx.rang, bellsOf(w));
+        Wake.notifyOfBytes(&w.direction, &w.tx.rang, bellsOf(w));
     } else {
         _ = s.append(message);
         s.publish(bellsOf(w));
@@ -266,7 +273,7 @@ fn receive(w: *World, r: *Receiver) machine.Next {
         .corrupt => return corrupt(),
     }
     const value = kernel_module.waitValue(.thread, receiver_bell, &w.receiver_epoch);
-    const index = Wake.arm(&w.direction.attn, value).?;
+    const index = Wake.armForBytes(&w.direction, value).?;
     if (!r.pending(&w.kernel)) machine.waitQuietly("sleep for data", &receiverWakes, 0);
     w.rung[receiver_bell] = false;
     Wake.disarm(&w.direction.attn, index);

@@ -82,7 +82,7 @@ fn SenderOf(comptime process: u8) type {
             w.lock = process + 1;
             var s = Sender.init(&w.direction, &w.tx, &w.ring);
             // Nothing is rolled back after a death; the wake-up may be missing.
-            if (owner_died) Wake.notify(&w.direction.attn, &w.tx.rang, bellsOf(w));
+            if (owner_died) Wake.notifyOfBytes(&w.direction, &w.tx.rang, bellsOf(w));
             if (s.head == stream_bytes) return end(w);
             const free = s.space(1) orelse {
                 machine.fail("corrupt, though nobody lied", .{});
@@ -149,7 +149,7 @@ fn receiverStep() machine.Next {
         .kernel, .corrupt => machine.fail("left the ring, though nobody asked", .{}),
     }
     const value = kernel_module.waitValue(.thread, receiver_bell, &w.epoch);
-    const index = Wake.arm(&w.direction.attn, value).?;
+    const index = Wake.armForBytes(&w.direction, value).?;
     if (!r.pending(&w.kernel)) machine.wait("sleep for data", &receiverWakes, 0);
     w.rung[receiver_bell] = false;
     Wake.disarm(&w.direction.attn, index);

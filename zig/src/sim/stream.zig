@@ -169,7 +169,7 @@ fn sendByRing(w: *World, s: *Sender) machine.Next {
     }
     // One byte by the long way, one by the short (preload/short.zig).
     if (w.sent % 2 == 1 and s.put(&.{@intCast(w.sent)}, ring_bytes)) {
-        Wake.notify(&w.direction.attn, &w.tx.rang, bellsOf(w));
+        Wake.notifyOfBytes(&w.direction, &w.tx.rang, bellsOf(w));
         return accepted(w);
     }
     const free = s.space(1) orelse return corrupt();
@@ -258,7 +258,7 @@ fn receiverStep() machine.Next {
         .corrupt => return corrupt(),
     }
     const value = kernel_module.waitValue(.thread, receiver_bell, &w.receiver_epoch);
-    const index = Wake.arm(&w.direction.attn, value) orelse return corrupt();
+    const index = Wake.armForBytes(&w.direction, value) orelse return corrupt();
     if (!r.pending(&w.kernel)) machine.wait("sleep for data", &receiverWakes, 0);
     w.rung[receiver_bell] = false;
     Wake.disarm(&w.direction.attn, index);
