@@ -80,7 +80,8 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     todo: "look for memory corruption in the peer program; report it if there is none",
   },
   shared_by_fork: {
-    why: "several processes hold this connection, and it was undecided when they forked",
+    why:
+      "several processes hold this connection, and it was undecided, or only offered, when they forked",
   },
   urgent_data: { why: "urgent (out-of-band) data was used, which rings do not carry" },
   ring_full: {

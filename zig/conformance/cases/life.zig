@@ -208,6 +208,34 @@ pub const client_forks = struct {
     }
 };
 
+pub const offered_at_fork = struct {
+    pub const summary = "a client forks when it has offered its connection, and nobody has taken it yet";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{ "shared_by_fork", "not_adopted" };
+
+    pub fn server(t: *Side) void {
+        const conn = t.acceptedSecond();
+        t.sync("forked");
+        answerOn(t, conn);
+    }
+
+    /// By the third call at the latest it is offered.
+    pub fn client(t: *Side) void {
+        const conn = t.connectedSecond();
+        for (0..3) |_| _ = t.send(conn, "a", 0);
+        if (t.fork("child")) |c| {
+            var child = c;
+            child.recvAll(conn, 3);
+            for (0..6) |_| ask(&child, conn, "m");
+            child.exitChild(0);
+        }
+        t.sync("forked");
+        t.waitChild(t.child_pid);
+        ask(t, conn, "x");
+        _ = t.close(conn);
+    }
+};
+
 pub const grandchild = struct {
     pub const summary = "a forked peer wakes a process whose child has forked meanwhile";
     pub const carrier: Carrier = .ring;

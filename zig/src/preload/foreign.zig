@@ -11,9 +11,11 @@ const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
+const control = @import("control.zig");
 const fds = @import("fds.zig");
 const holders = @import("holders.zig");
 const interest = @import("interest.zig");
+const links = @import("links.zig");
 const log = @import("log.zig");
 const outsiders = @import("outsiders.zig");
 const process = @import("process.zig");
@@ -85,15 +87,50 @@ pub fn release(c: *Conn, reason: Reason) void {
         .attached => {},
         else => return,
     }
-    if (c.role == .client and arena_module.withdraw(c)) {
-        interest.detach(c, false);
-        arena_module.unbind(c);
-        return conn_module.makePlain(c, reason);
-    }
+    if (takeOfferBack(c, reason)) return;
     if (reason == .fd_passed) setElsewhere(c, true);
     const sent = leaveTx(c, reason, conn_module.flag_stay);
     if (!releaseRx(c, .must) or !sent) return giveUp(c);
     c.setReason(reason);
+}
+
+/// An attached connection that nobody has adopted is on kernel TCP from here on.
+fn takeOfferBack(c: *Conn, reason: Reason) bool {
+    if (c.role != .client or !arena_module.withdraw(c)) return false;
+    interest.detach(c, false);
+    arena_module.unbind(c);
+    conn_module.makePlain(c, reason);
+    return true;
+}
+
+/// Before fork: no offer may stand. Who adopts it is introduced to this process alone, so a child that
+/// goes on with the connection could not wake him. One that is adopted already: we know by whom.
+pub fn settleOffers() void {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = conn_module.find(fd) orelse continue;
+        if (c.fd != fd or !isOffered(c) or takeOfferBack(c, .shared_by_fork)) continue;
+        const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+        if (!links.isKnown(c.arena, state.server_link)) control.process();
+    }
+}
+
+/// With the arena mutex held, nobody makes further ones.
+pub fn anyOffer() bool {
+    var fd: c_int = 0;
+    while (fd < fds.used) : (fd += 1) {
+        const c = conn_module.find(fd) orelse continue;
+        if (!isOffered(c)) continue;
+        const state: layout.SlotState = @bitCast(@atomicLoad(u64, &c.slot.state, .acquire));
+        if (state.tag == @intFromEnum(layout.SlotTag.offered)) return true;
+    }
+    return false;
+}
+
+/// This end has not seen an adoption.
+fn isOffered(c: *const Conn) bool {
+    return c.role == .client and c.isAttached() and
+        @atomicLoad(u32, &c.end.state, .acquire) == @intFromEnum(layout.EndState.offered);
 }
 
 /// For an epoll instance that other processes use (sharing.zig): readiness has to be the kernel's to
@@ -108,12 +145,7 @@ pub fn leaveRings(c: *Conn, patience_ns: u64) bool {
         .attached => {},
         else => return true,
     }
-    if (c.role == .client and arena_module.withdraw(c)) {
-        interest.detach(c, false);
-        arena_module.unbind(c);
-        conn_module.makePlain(c, .epoll_shared);
-        return true;
-    }
+    if (takeOfferBack(c, .epoll_shared)) return true;
     const sent = leaveTx(c, .epoll_shared, conn_module.flag_stay);
     const received = recallFor(c, patience_ns, .may_stay) == .left;
     if (sent and received) c.setReason(.epoll_shared);

@@ -14,6 +14,7 @@ const diag = @import("diag.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
 const fds = @import("fds.zig");
+const foreign = @import("foreign.zig");
 const holders = @import("holders.zig");
 const layout = @import("../layout.zig");
 const links = @import("links.zig");
@@ -50,13 +51,21 @@ var depth: u32 = 0;
 /// Under which the child finds its places reserved (holders.zig).
 var forking_thread: u32 = 0;
 
+/// Threads that make a connection each between every look and the next are not waited for.
+const offers_tries_max = 16;
+
 /// The child gets a consistent copy: nobody is in the middle of these tables, and what peers have
 /// sent over channels so far is known to both.
 fn before() callconv(.c) void {
     section.enter();
     depth = section.depthNow();
-    epoll.beforeFork();
-    guards[0] = arena.mutex.lock();
+    for (0..offers_tries_max) |turn| {
+        if (turn > 0) guards[0].unlock();
+        foreign.settleOffers();
+        epoll.beforeFork();
+        guards[0] = arena.mutex.lock();
+        if (!foreign.anyOffer()) break; // another thread's, meanwhile
+    }
     guards[1] = links.mutex.lock();
     if (guards[1].ok()) links.drain(null);
     conn.beforeFork();
