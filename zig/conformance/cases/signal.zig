@@ -399,11 +399,13 @@ pub const jump_out_of_threads = struct {
     pub const summary = "the same in a process with two threads, and close ends the connection";
     pub const carrier: Carrier = .ring;
 
+    var blocks: bool = false;
     var over: bool = false;
 
     fn idle(t: *Side) void {
         const mask: signals.Mask = .of(&.{SIGALRM});
         _ = signals.pthread_sigmask(signals.SIG_BLOCK, &mask, null);
+        @atomicStore(bool, &blocks, true, .release);
         t.note("the other thread is there", .{});
         while (!@atomicLoad(bool, &over, .monotonic)) t.pause();
     }
@@ -411,7 +413,7 @@ pub const jump_out_of_threads = struct {
     pub fn server(t: *Side) void {
         var thread: Side.Thread = undefined;
         t.spawn(&thread, "idle", &idle);
-        t.pause();
+        while (!@atomicLoad(bool, &blocks, .acquire)) t.pause(); // else it may get the signals
         jump_out_of_waits.jumpAround(t, 50);
         _ = t.close(shared);
         @atomicStore(bool, &over, true, .monotonic);
