@@ -25,7 +25,6 @@ pub const Options = struct {
     bytes: u64 = 2,
     /// How often the receiver makes the barrier light.
     spells: u8 = 1,
-    sleepers: u8 = 2,
     kills: bool = false,
 };
 
@@ -77,7 +76,7 @@ fn build() void {
     if (options.kills) {
         machine.spawnMortal("sleeper", 0, &Sleeper(0).step);
     } else machine.spawn("sleeper", 0, &Sleeper(0).step);
-    if (options.sleepers > 1) machine.spawn("sleeper of another process", 1, &Sleeper(1).step);
+    machine.spawn("sleeper of another process", 1, &Sleeper(1).step);
 }
 
 fn world() *World {
