@@ -35,6 +35,48 @@ pub const peek = struct {
     }
 };
 
+pub const room_for_nothing = struct {
+    pub const summary = "recv with no room waits for bytes or the end like any other; read does not";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        noRoomNow(t, conn);
+        t.sync("empty");
+        _ = t.recv(conn, 0, 0);
+        t.untilQueued(conn, 4);
+        noRoomNow(t, conn);
+        _ = t.recv(conn, 0, libc.MSG_WAITALL);
+        _ = t.recv(conn, 8, 0);
+        t.sync("again");
+        _ = t.recvmsg(conn, &.{ 0, 0 }, 0);
+        t.recvToEnd(conn, 8);
+        _ = t.recv(conn, 8, libc.MSG_DONTWAIT);
+        noRoomNow(t, conn);
+        _ = t.recv(conn, 0, 0);
+        _ = t.close(conn);
+    }
+
+    fn noRoomNow(t: *Side, conn: c_int) void {
+        _ = t.recv(conn, 0, libc.MSG_DONTWAIT);
+        _ = t.recv(conn, 0, libc.MSG_DONTWAIT | libc.MSG_PEEK);
+        _ = t.recvfrom(conn, 0, libc.MSG_DONTWAIT);
+        _ = t.recvmsg(conn, &.{ 0, 0 }, libc.MSG_DONTWAIT);
+        _ = t.read(conn, 0);
+        _ = message.readv(t, conn, &.{ 0, 0 });
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        for ([_][]const u8{ "empty", "again" }) |name| {
+            t.sync(name);
+            for (0..20) |_| t.pause();
+            _ = t.send(conn, "abcd", 0);
+        }
+        _ = t.close(conn);
+    }
+};
+
 pub const bytes_left = struct {
     pub const summary = "TCP_INQ: recvmsg tells how many bytes are left, and that the stream has ended";
     pub const carrier: Carrier = .ring;

@@ -2,6 +2,7 @@
 
 const libc = @import("../libc.zig");
 const text = @import("../text.zig");
+const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
 
@@ -171,6 +172,36 @@ pub const low_water = struct {
         t.sync("read");
         _ = t.recv(conn, 10, 0);
         _ = t.close(conn);
+    }
+};
+
+pub const low_water_lowered = struct {
+    pub const summary = "SO_RCVLOWAT is lowered to what is there already: epoll tells of it, level-triggered too";
+    pub const carrier: Carrier = .ring;
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        const ep = wait.epollCreate(t, "ep");
+        _ = t.setOption(conn, .RCVLOWAT, 10);
+        wait.epollAdd(t, ep, conn, wait.IN, 7);
+        wait.epollWait(t, ep, 8, 20);
+        t.sync("asleep once");
+        t.sync("three");
+        t.untilQueued(conn, 3);
+        wait.epollWait(t, ep, 8, 20);
+        _ = t.setOption(conn, .RCVLOWAT, 3);
+        wait.epollWait(t, ep, 8, 1000);
+        _ = t.recv(conn, 10, 0);
+        wait.epollWait(t, ep, 8, 0);
+        t.sync("read");
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        t.sync("asleep once");
+        _ = t.send(conn, "123", 0);
+        t.sync("three");
+        t.sync("read");
     }
 };
 

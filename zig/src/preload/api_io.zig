@@ -51,13 +51,14 @@ inline fn sendOne(c: *Conn, buffer: ?*const anyopaque, len: usize, flags: u32) ?
     return finish(c, stream.send(c, &b, flags));
 }
 
-const Vector = enum { receive, send };
+/// `read`: with no room it does not wait.
+const Vector = enum { read, receive, send };
 
 fn vector(c: *Conn, iov: ?[*]const Iovec, count: usize, flags: u32, comptime way: Vector) ?isize {
     if (count > iov_max) return finish(c, sys.neg(.INVAL));
     if (count == 1) if (iov) |one| if (user.load(Iovec, &one[0])) |v| {
         const n = switch (way) {
-            .receive => short.receive(c, v.base, v.len, flags),
+            .read, .receive => short.receive(c, v.base, v.len, flags),
             .send => short.send(c, v.base, v.len, flags),
         };
         if (n) |all| return finish(c, all);
@@ -81,6 +82,7 @@ noinline fn vectorCopied(comptime room: usize, c: *Conn, iov: ?[*]const Iovec, c
     }
     var b = stream.Buffers.init(list[0..count]) orelse return sys.neg(.INVAL);
     return switch (way) {
+        .read => if (b.remaining == 0) 0 else stream.receive(c, &b, flags),
         .receive => stream.receive(c, &b, flags),
         .send => stream.send(c, &b, flags),
     };
@@ -120,7 +122,7 @@ pub fn __recvfrom_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize, f
 }
 
 pub fn read(fd: c_int, buffer: ?*anyopaque, len: usize) callconv(.c) isize {
-    while (enter(fd)) |c| return receiveOne(c, buffer, len, 0) orelse continue;
+    if (len != 0) while (enter(fd)) |c| return receiveOne(c, buffer, len, 0) orelse continue;
     return real.get("read", @TypeOf(read))(fd, buffer, len);
 }
 
@@ -130,7 +132,7 @@ pub fn __read_chk(fd: c_int, buffer: ?*anyopaque, len: usize, room: usize) callc
 }
 
 pub fn readv(fd: c_int, iov: ?[*]const Iovec, count: c_int) callconv(.c) isize {
-    if (count >= 0) while (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .receive) orelse continue;
+    if (count >= 0) while (enter(fd)) |c| return vector(c, iov, @intCast(count), 0, .read) orelse continue;
     return real.get("readv", @TypeOf(readv))(fd, iov, count);
 }
 
@@ -140,7 +142,7 @@ const rwf_known = 0x1f;
 
 pub fn preadv2(fd: c_int, iov: ?[*]const Iovec, count: c_int, offset: i64, flags: c_int) callconv(.c) isize {
     if (offset == -1 and count >= 0) while (enter(fd)) |c| {
-        return vectorFlagged(c, iov, @intCast(count), flags, .receive) orelse continue;
+        return vectorFlagged(c, iov, @intCast(count), flags, .read) orelse continue;
     };
     return real.get("preadv2", @TypeOf(preadv2))(fd, iov, count, offset, flags);
 }
@@ -377,6 +379,7 @@ pub fn sendfile64(out: c_int, in: c_int, offset: ?*i64, count: usize) callconv(.
 }
 
 pub fn splice(in: c_int, in_offset: ?*i64, out: c_int, out_offset: ?*i64, len: usize, flags: c_uint) callconv(.c) isize {
+    if (len == 0) return real.get("splice", @TypeOf(splice))(in, in_offset, out, out_offset, len, flags);
     while (enter(in)) |c| {
         const applies = in_offset == null and out_offset == null and transfer.isPipe(out) and transfer.applies(c);
         if (applies) return finish(c, transfer.fromSocket(c, out, len, flags)) orelse continue;

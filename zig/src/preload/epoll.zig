@@ -70,8 +70,6 @@ pub const Registration = extern struct {
     listed_after: ?*Registration,
     /// `Epoll.marks`, its lower half, when its bit was taken last.
     marked_at: u32,
-    /// Looks in a row that found nothing, to leave the hot set.
-    idle_looks: u16,
     /// In the instance's list of changes for the kernel; MOD is due even without a difference.
     dirty: bool,
     rearm: bool,
@@ -116,6 +114,35 @@ pub const Place = extern struct {
 pub const hot_max = 64;
 pub const dirty_max = 64;
 
+/// Of a hot registration.
+pub const Watched = struct {
+    /// Its ring's.
+    head: *const u64,
+    /// While `head` is this, and no look is wanted, there is nothing to look at.
+    quiet_at: u64 = 0,
+    wants_look: bool = true,
+    /// Scan that last found something.
+    found_at: u32,
+
+    pub inline fn headNow(watched: *const Watched) u64 {
+        return @atomicLoad(u64, watched.head, .acquire);
+    }
+
+    pub inline fn isQuiet(watched: *const Watched) bool {
+        return !watched.wants_look and watched.headNow() == watched.quiet_at;
+    }
+
+    /// `head`: as it was before the look that found nothing.
+    pub inline fn beQuietAt(watched: *Watched, head: u64) void {
+        watched.quiet_at = head;
+        watched.wants_look = false;
+    }
+
+    pub inline fn beLookedAt(watched: *Watched) void {
+        watched.wants_look = true;
+    }
+};
+
 /// An instance without a doorbell looks this often.
 const bounded_ns = 1_000_000;
 
@@ -133,8 +160,12 @@ pub const Epoll = struct {
     waiter: ?*waiters.Waiter,
     rows: ?*readiness.RowUse,
     hot: [hot_max]*Registration,
+    /// Beside each of them what a scan sees first (readiness.zig).
+    hot_watched: [hot_max]Watched,
     hot_count: u32,
     next_hot: u32,
+    /// Scans of the hot set so far.
+    hot_scans: u32,
     /// Armed registrations to look at, in turn (readiness.zig).
     ready_list: readiness.List,
     /// Begin the next scan with the ready list: the last one had no room for it.
@@ -190,6 +221,7 @@ pub fn track(fd: c_int) void {
     const e = pool.take() orelse return;
     e.* = std.mem.zeroInit(Epoll, .{
         .hot = @as([hot_max]*Registration, undefined),
+        .hot_watched = @as([hot_max]Watched, undefined),
         .dirty = @as([dirty_max]*Registration, undefined),
     });
     e.fd = fd;

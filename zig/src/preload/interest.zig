@@ -404,16 +404,18 @@ pub fn attach(c: *Conn) void {
     }
 }
 
-/// Something has happened that wakes everybody on Linux (a shutdown, another SO_RCVLOWAT): whoever
-/// waits for edges is told what is true now.
+/// Something has happened that wakes everybody on Linux (a shutdown, another SO_RCVLOWAT): all are
+/// looked at, and whoever waits for edges is told what is true now.
 pub fn wakeAll(c: *Conn) void {
     if (c.registration_count == 0 or !c.isAttached()) return;
     for (&c.registrations) |*place| {
-        const locked = lockPlace(place, sys.EPOLLET) orelse continue;
+        const locked = lockPlace(place, 0) orelse continue;
         defer locked.guard.unlock();
         const r = locked.r;
-        r.seen_head = c.end.rx.position;
-        r.out_reported = false;
+        if (r.events & sys.EPOLLET != 0) {
+            r.seen_head = c.end.rx.position;
+            r.out_reported = false;
+        }
         if (r.joined) readiness.lookAt(r);
         epoll.kickSleepers(r.epoll);
     }

@@ -1,7 +1,7 @@
 //! Which ring connections of an epoll instance are ready. Everything here runs under the instance's
 //! mutex. A registration of a ring connection is one of:
 //!
-//!   hot        looked at at every scan: its peer pays nothing for it. For few that talk often
+//!   hot        watched at every scan: its peer pays nothing for it. For few that talk often
 //!   armed      its peer sets a bit in our ready row at every message (wait words of kind row, for
 //!              bytes and, while a full ring is waited for, for space)
 //!   stranded   neither: no room in the hot set, no wait word or no row. Scans walk all then
@@ -16,9 +16,13 @@
 //! last bit was taken, or after it was armed (`rest`). What was published since has set, or will set,
 //! a bit (carrier/rows.zig), which a scan takes before anybody sleeps.
 //!
+//! A hot registration is watched by its ring's `head` alone, once a look has found nothing at that
+//! head (`isQuiet`): the same invariant, with a changed head in place of the bit. What else could
+//! give it events makes it looked at (`lookAt`), whichever of the two it is.
+//!
 //! An armed registration becomes hot when few others talk: its bit comes again within as many marks
 //! as the hot set has places, with no sleep between (going to sleep arms all that are hot, so heating
-//! would be in vain). One that is looked at in vain many times in a row is armed again.
+//! would be in vain). One that is watched in vain for many scans in a row is armed again.
 
 const std = @import("std");
 const constants = @import("../constants.zig");
@@ -206,7 +210,8 @@ inline fn isHot(r: *const Registration) bool {
 /// The next scan looks at it, whatever happened to it: MOD, a ring that was found full.
 pub fn lookAt(r: *Registration) void {
     const e = r.epoll;
-    if (isHot(r) or r.listed or r.stranded or e.foreign) return;
+    if (isHot(r)) return e.hot_watched[r.hot_index].beLookedAt();
+    if (r.listed or r.stranded or e.foreign) return;
     e.ready_list.append(r);
 }
 
@@ -224,8 +229,8 @@ fn heat(r: *Registration) void {
     e.ready_list.remove(r);
     disarm(r);
     r.hot_index = e.hot_count;
-    r.idle_looks = 0;
     e.hot[e.hot_count] = r;
+    e.hot_watched[e.hot_count] = .{ .head = &r.conn.rx_direction.head, .found_at = e.hot_scans };
     e.hot_count += 1;
 }
 
@@ -233,14 +238,15 @@ fn cool(r: *Registration) void {
     const e = r.epoll;
     const last = e.hot[e.hot_count - 1];
     e.hot[r.hot_index] = last;
+    e.hot_watched[r.hot_index] = e.hot_watched[last.hot_index];
     last.hot_index = r.hot_index;
     e.hot_count -= 1;
     r.hot_index = Registration.not_hot;
 }
 
-/// Looked at in vain for long: armed from here on. It stays hot if that is impossible.
+/// Watched in vain for long: armed from here on. It stays hot if that is impossible.
 fn retire(r: *Registration) void {
-    r.idle_looks = 0;
+    r.epoll.hot_watched[r.hot_index].found_at = r.epoll.hot_scans;
     if (!arm(r)) return disarm(r);
     cool(r);
     if (wantsLook(r)) lookAt(r);
@@ -497,15 +503,26 @@ pub fn scan(e: *Epoll, events: []sys.EpollEvent) usize {
 fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
     const count = e.hot_count;
     if (count == 0) return 0;
+    e.hot_scans +%= 1;
     var n: usize = 0;
     var looked: u32 = 0;
     var idle: ?*Registration = null;
     var at = e.next_hot % count;
     while (looked < count and n < events.len) : (looked += 1) {
         if (at == count) at = 0;
+        const watched = &e.hot_watched[at];
         const r = e.hot[at];
         at += 1;
-        if (report(r, events, n)) n += 1 else if (r.idle_looks >= hot_looks_max / count) idle = r;
+        const head = watched.headNow();
+        if (watched.wants_look or head != watched.quiet_at) {
+            if (report(r, events, n)) {
+                n += 1;
+                watched.found_at = e.hot_scans;
+                continue;
+            }
+            if (isQuiet(r)) watched.beQuietAt(head);
+        }
+        if (e.hot_scans -% watched.found_at >= hot_scans_max / count) idle = r;
     }
     e.next_hot = at;
     if (idle) |r| retire(r); // not in the loop: it moves another one, which would be looked at twice
@@ -560,17 +577,18 @@ const Ahead = struct {
     }
 };
 
-/// Looks in vain at all hot registrations, after which one of them is looked at no more: that many
-/// looks cost, between two messages, what some 64 marks do. The fewer are hot the longer they stay.
-const hot_looks_max = 64 * epoll.hot_max;
+/// Scans that find nothing at a hot registration, times their number, after which it is hot no more:
+/// the fewer are hot the longer they stay.
+const hot_scans_max = 64 * epoll.hot_max;
+
+/// A look has just found nothing: until the ring's head changes, or `lookAt`, none will.
+fn isQuiet(r: *const Registration) bool {
+    return readsByRing(r.conn) and !waitsForSpace(r) and !wantsLook(r);
+}
 
 fn report(r: *Registration, events: []sys.EpollEvent, n: usize) bool {
     const found = eventsOf(r);
-    if (found == 0) {
-        r.idle_looks +|= 1;
-        return false;
-    }
-    r.idle_looks = 0;
+    if (found == 0) return false;
     noteReported(r);
     const c = r.conn;
     // A ONESHOT registration is told once: nothing is left for the kernel's look, and what the kernel
@@ -685,7 +703,10 @@ pub fn glance(e: *Epoll) bool {
 }
 
 pub fn glanceLocked(e: *Epoll) bool {
-    for (e.hot[0..e.hot_count]) |r| if (wantsLook(r)) return true;
+    for (e.hot_watched[0..e.hot_count], e.hot[0..e.hot_count]) |*watched, r| {
+        if (watched.isQuiet()) continue;
+        if (wantsLook(r)) return true;
+    }
     if (e.foreign) return false;
     var at = e.rows;
     while (at) |use| : (at = use.next) if (Rows.anyReady(use.row(), use.bits())) return true;

@@ -32,6 +32,9 @@ pub const Buffers = @import("buffers.zig").Buffers;
 
 // ---------------------------------------------------------------------------------------------
 // Receiving
+//
+// A recv with no room waits like any other, and is over when there are bytes or the end, or not even
+// that; read and readv with none never get here (Linux: sock_read_iter).
 
 pub const receive_kernel_flags = sys.MSG_OOB | sys.MSG_ERRQUEUE;
 
@@ -203,6 +206,7 @@ inline fn receiveOnce(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt) isiz
 
 inline fn fromRing(c: *Conn, r: *conn_module.Receiver, b: *Buffers, available: u64, flags: u32) isize {
     const total: usize = @min(available, b.remaining);
+    if (total == 0) return 0;
     var left = total;
     const peek = flags & sys.MSG_PEEK != 0;
     const discard = flags & sys.MSG_TRUNC != 0;
@@ -232,7 +236,6 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
         if (!c.isAttached()) return closedMeanwhile(c, held, .rx);
     }
     defer c.unlockRx(held);
-    if (b.remaining == 0) return 0;
     var r = c.receiver();
     for (0..16) |_| {
         switch (r.source(c.kernel())) {
@@ -259,6 +262,8 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                     attempt.kernel_look = true;
                     continue;
                 }
+                // The end is told at every call from here on, however soon after this one.
+                if (n == 0) c.kernel_speaks = true;
                 // A look takes the socket's error away: keep it for when the ring is drained.
                 if (n < 0) c.keepError(n);
                 if (r.ended(c.kernel())) return kernelReceive(c, b, flags);
@@ -267,6 +272,7 @@ noinline fn receiveSlow(c: *Conn, b: *Buffers, flags: u32, attempt: *Attempt, ta
                 if (attempt.isOver(c)) return 0;
                 const n = kernelReceive(c, b, flags);
                 if (n > 0 or n == sys.neg(.AGAIN) or n == sys.neg(.INTR)) return n;
+                if (n == 0 and b.remaining == 0) return n; // bytes or the end: with no room it is the same
                 // By a shutdown of our own the stream has not ended: the peer goes on sending, and
                 // serves recalls.
                 if (n == 0 and c.shutRead() and !c.kernel().finReceived()) return n;
