@@ -91,6 +91,16 @@ pub fn getOption(t: *Side, fd: c_int, option: Option) void {
     }
 }
 
+/// What the kernel has, asked past libc.
+pub fn getOptionOfKernel(t: *Side, fd: c_int, option: Option) void {
+    var value: c_int = -77;
+    var length: u32 = @sizeOf(c_int);
+    t.begin("the kernel's getsockopt({s}, {s})", .{ t.name(fd), option.name });
+    const number: c_long = @intFromEnum(@import("std").os.linux.SYS.getsockopt);
+    const code = libc.syscall(number, @as(c_long, fd), @as(c_long, option.level), @as(c_long, option.number), &value, &length);
+    if (code < 0) _ = t.result(code) else t.end(" = {d}, {d} in {d} bytes", .{ code, value, length });
+}
+
 pub fn setTimeout(t: *Side, fd: c_int, option: Option, ms: c_long) c_int {
     const value: libc.timeval = .{ .sec = @divFloor(ms, 1000), .usec = @mod(ms, 1000) * 1000 };
     t.begin("setsockopt({s}, {s}, {d} ms)", .{ t.name(fd), option.name, ms });

@@ -141,6 +141,9 @@ pub const kernel_look_rx_ns = 20_000;
 
 /// epoll and poll calls that find ring events still look at kernel fds this often.
 pub const kernel_look_poll_ns = 20_000;
+/// An epoll instance with ring events at hand, whose looks have found nothing of the kernel's, looks
+/// this seldom: a look brings its changed registrations to the kernel, a system call each.
+pub const kernel_look_poll_ns_max = 80_000;
 
 /// Longest spin before sleeping. It must outlast a peer's wake-up from the kernel (50-75 us in a
 /// virtual machine): with less, two ends that answer at once would take turns sleeping for ever.

@@ -2,6 +2,7 @@
 
 const libc = @import("../libc.zig");
 const text = @import("../text.zig");
+const option_calls = @import("../calls_option.zig");
 const wait = @import("../calls_wait.zig");
 const Carrier = @import("../case.zig").Carrier;
 const Side = @import("../side.zig").Side;
@@ -321,6 +322,56 @@ pub const no_delay_and_cork = struct {
         _ = t.setOption(conn, .CORK, 1);
         _ = t.send(conn, "corked until close", 0);
         _ = t.close(conn);
+    }
+};
+
+pub const cork_goes_along = struct {
+    pub const summary = "TCP_CORK is the socket's: bytes that leave the ring find it, and so does a forked child";
+    pub const carrier: Carrier = .ring;
+    pub const reasons: []const []const u8 = &.{"urgent_data"};
+
+    pub fn server(t: *Side) void {
+        const conn = t.accepted(.{});
+        for (0..2) |_| {
+            t.recvAll(conn, 6);
+            _ = t.send(conn, "ok", 0);
+        }
+        t.recvToEnd(conn, 100);
+    }
+
+    pub fn client(t: *Side) void {
+        const conn = t.connected(.{});
+        answer(t, conn, 1);
+        answer(t, conn, 0);
+        _ = t.setOptionBytes(conn, .CORK, "abc");
+        _ = t.setOption(conn, .CORK, 7);
+        t.getOption(conn, .CORK);
+        _ = t.setOption(conn, .CORK, 0);
+        _ = t.setOption(conn, .CORK, 1);
+        if (t.fork("child")) |c| {
+            var child = c;
+            option_calls.getOptionOfKernel(&child, conn, .CORK);
+            _ = child.setOption(conn, .CORK, 0);
+            child.exitChild(0);
+        }
+        t.waitChild(t.child_pid);
+        option_calls.getOptionOfKernel(t, conn, .CORK);
+        _ = t.setOption(conn, .CORK, 1);
+        // Urgent data leaves the ring.
+        _ = t.send(conn, "abc", 0);
+        _ = t.send(conn, "!", libc.MSG_OOB);
+        option_calls.getOptionOfKernel(t, conn, .CORK);
+        _ = t.setOption(conn, .CORK, 0);
+        _ = t.close(conn);
+    }
+
+    fn answer(t: *Side, conn: c_int, comptime nth: u1) void {
+        _ = t.setOption(conn, .CORK, 1);
+        _ = t.send(conn, "abc", 0);
+        if (nth == 0) t.getOption(conn, .CORK);
+        _ = t.send(conn, "def", 0);
+        _ = t.setOption(conn, .CORK, 0);
+        t.recvAll(conn, 2);
     }
 };
 

@@ -38,8 +38,10 @@ const FakeKernel = struct {
 };
 
 const NoBells = struct {
-    pub fn ring(_: NoBells, _: carrier.Attention) void {}
-    pub fn ready(_: NoBells, _: carrier.Attention, _: *u64) void {}
+    pub fn ring(_: NoBells, _: carrier.Attention) bool {
+        return true;
+    }
+    pub fn ready(_: NoBells, _: carrier.Attention) void {}
 };
 
 const Pair = struct {

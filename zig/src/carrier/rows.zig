@@ -36,8 +36,9 @@ const wake = @import("wake.zig");
 
 pub fn Rows(comptime Env: type) type {
     return struct {
-        /// Publisher: marks `slot` in the row and rings its owner if it sleeps. `rung` remembers
-        /// the sleep that has been rung already.
+        /// Publisher: marks `slot` in the row and rings its owner if it sleeps. `rung` remembers the
+        /// sleep that has been rung already: one word a process and row, whatever the slot, for who is
+        /// on the way to its row needs no second ring. `bells.ring` says whether it has rung.
         pub fn markReady(row: *layout.Row, bits: [*]u64, slot: u32, rung: *u64, bells: anytype) void {
             if (!markDirectly(row, slot)) return markByBit(row, bits, slot, rung, bells);
             ringSleeper(row, rung, bells);
@@ -57,9 +58,8 @@ pub fn Rows(comptime Env: type) type {
 
         inline fn ringSleeper(row: *layout.Row, rung: *u64, bells: anytype) void {
             const sleeping = Env.load(.acquire_or_release, &row.sleeping);
-            if (sleeping == 0 or sleeping == rung.*) return;
-            bells.ring(wake.Attention.from(sleeping));
-            rung.* = sleeping;
+            if (sleeping == 0 or sleeping == Env.load(.relaxed, rung)) return;
+            if (bells.ring(wake.Attention.from(sleeping))) Env.store(.relaxed, rung, sleeping);
         }
 
         /// False: the last one has not been taken, or somebody else was quicker. True: ends with a
@@ -161,7 +161,9 @@ test "the first mark is a direct one, those made before it is taken are bits, an
     const std = @import("std");
     const R = Rows(@import("native.zig").Native);
     const Bells = struct {
-        fn ring(_: @This(), _: wake.Attention) void {}
+        fn ring(_: @This(), _: wake.Attention) bool {
+            return true;
+        }
     };
     const Taker = struct {
         slots: [4]u32 = undefined,

@@ -114,10 +114,10 @@ pub fn Wake(comptime Env: type) type {
                     .thread => {
                         if (done.* == value) continue;
                         if (Env.faults.producer_clears) _ = Env.cas(shared, value, 0);
-                        bells.ring(attention);
+                        _ = bells.ring(attention);
                         done.* = value;
                     },
-                    .row => bells.ready(attention, done),
+                    .row => bells.ready(attention),
                     .none, _ => {}, // a peer's nonsense: nobody to ring
                 }
             }
@@ -137,10 +137,11 @@ test "arm takes a free word and notify rings it once an epoch" {
     const W = Wake(Native);
     const Bells = struct {
         rings: u32 = 0,
-        fn ring(bells: *@This(), _: Attention) void {
+        fn ring(bells: *@This(), _: Attention) bool {
             bells.rings += 1;
+            return true;
         }
-        fn ready(_: *@This(), _: Attention, _: *u64) void {}
+        fn ready(_: *@This(), _: Attention) void {}
     };
     var words: Words = @splat(0);
     var rang: Words = @splat(0);

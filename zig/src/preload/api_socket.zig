@@ -3,6 +3,7 @@
 const std = @import("std");
 const addr = @import("addr.zig");
 const conn_module = @import("conn.zig");
+const cork = @import("cork.zig");
 const control = @import("control.zig");
 const early = @import("early.zig");
 const epoll = @import("epoll.zig");
@@ -364,6 +365,7 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
     const c = conn_module.acquire(fd) orelse
         return real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);
+    if (cork.isMeant(level, name) and cork.keep(c, value, len)) return 0;
     if (moves and !turnsOff(level, name, value, len)) foreign.release(c, .socket_option);
     const result = real.get("setsockopt", @TypeOf(setsockopt))(fd, level, name, value, len);
     if (result == 0 and options.isMode(level, name)) {
@@ -389,6 +391,7 @@ pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: ?*anyopaque, len:
     const c = conn_module.acquire(fd) orelse
         return real.get("getsockopt", @TypeOf(getsockopt))(fd, level, name, value, len);
     defer conn_module.done(c);
+    if (cork.isMeant(level, name)) cork.giveNow(c);
     if (level == sys.IPPROTO_TCP and name == options.TCP_ZEROCOPY_RECEIVE) foreign.release(c, .socket_option);
     const result = real.get("getsockopt", @TypeOf(getsockopt))(fd, level, name, value, len);
     if (result == 0 and level == sys.IPPROTO_TCP and name == sys.TCP_INFO and c.isAttached()) {

@@ -32,6 +32,8 @@ pub const Arena = struct {
     side: u1,
     /// Our own link number on our side.
     my_link: u16,
+    /// Of each row of the other side, the sleep that this process has rung (carrier/rows.zig).
+    rung: [constants.ready_rows]u64 = @splat(0),
     /// Inherited by fork and not yet announced to the other side.
     needs_link: bool,
     /// Somebody of the other side could not be told about this process: it cannot ring us, so sleeps
@@ -78,17 +80,17 @@ pub const Bells = struct {
     arena: *Arena,
     slot: u32,
 
-    pub fn ring(bells: Bells, attention: carrier.Attention) void {
+    pub fn ring(bells: Bells, attention: carrier.Attention) bool {
         ends.count("wakeups_sent");
-        links.ring(bells.arena, attention.link, attention.target);
+        return links.ring(bells.arena, attention.link, attention.target);
     }
 
-    pub fn ready(bells: Bells, attention: carrier.Attention, rung: *u64) void {
+    pub fn ready(bells: Bells, attention: carrier.Attention) void {
         if (attention.target >= constants.ready_rows) return;
         const side = bells.arena.side ^ 1; // rows of whoever sleeps: the other side
         const row = bells.arena.row(side, attention.target);
         const bits = bells.arena.rowBits(side, attention.target);
-        Rows.markReady(row, bits, bells.slot, rung, bells);
+        Rows.markReady(row, bits, bells.slot, &bells.arena.rung[attention.target], bells);
     }
 
     /// `ready` will follow for this word: its bit's line can come while the message is written.

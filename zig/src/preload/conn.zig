@@ -14,6 +14,7 @@ const Reason = @import("../reason.zig").Reason;
 const arena_module = @import("arena.zig");
 const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
+const cork = @import("cork.zig");
 const diag = @import("diag.zig");
 const ends = @import("ends.zig");
 const epoll = @import("epoll.zig");
@@ -110,6 +111,8 @@ pub const Conn = extern struct {
     bound: bool,
     /// recvmsg tells how much is left (TCP_INQ).
     tells_left: bool,
+    /// TCP_CORK, as far as the kernel has not heard of it (cork.zig).
+    cork: cork.Cork,
 
     comptime {
         std.debug.assert(@offsetOf(Conn, "tx_direction") == 64);
@@ -688,6 +691,7 @@ pub fn beforeFork() void {
     while (fd < fds.used) : (fd += 1) {
         const c = find(fd) orelse continue;
         if (c.fd != fd) continue;
+        cork.giveNow(c);
         c.shared = true;
         _ = @atomicRmw(u32, &c.end.holders, .Add, 1, .acq_rel);
     }

@@ -112,7 +112,7 @@ pub const Place = extern struct {
 };
 
 pub const hot_max = 64;
-pub const dirty_max = 64;
+pub const dirty_max = 256;
 
 /// Of a hot registration.
 pub const Watched = struct {
@@ -176,6 +176,8 @@ pub const Epoll = struct {
     dirty_count: u32,
     sleepers: u32,
     last_kernel_look: u64,
+    /// How long after that the next one is due while rings have events.
+    kernel_look_gap_ns: u64,
     kernel_turn: bool,
     spin: spin.Spin,
     /// Who may have ring connections in it; null: this process, which has not forked since it made it.
@@ -227,6 +229,7 @@ pub fn track(fd: c_int) void {
     e.fd = fd;
     e.refs = 1;
     e.spin.follow(profile.chosen.default);
+    e.kernel_look_gap_ns = constants.kernel_look_poll_ns;
     if (!fds.set(.epoll, fd, e)) pool.give(e);
 }
 
@@ -359,7 +362,8 @@ fn look(w: Wait, moment: Moment) isize {
     var n = readiness.scan(e, w.events);
     if (n == 0 and moment == .before_waiting) return 0;
     const now = clock.ticks();
-    const due = now -% e.last_kernel_look >= clock.fromNs(constants.kernel_look_poll_ns);
+    const gap_ns = if (n > 0) e.kernel_look_gap_ns else constants.kernel_look_poll_ns;
+    const due = now -% e.last_kernel_look >= clock.fromNs(gap_ns);
     const only_look = n == 0 and moment == .now_or_never;
     // With no room for both, ring and kernel take turns.
     e.kernel_turn = n == w.events.len and !e.kernel_turn;
@@ -371,6 +375,7 @@ fn look(w: Wait, moment: Moment) isize {
     interest.synchronise(e);
     if (e.nests != null) _ = nesting.isReachable(e);
     const raw = kernelWaitRaw(w, w.events[n..], 0);
+    e.kernel_look_gap_ns = if (raw != 0) constants.kernel_look_poll_ns else @min(2 * gap_ns, constants.kernel_look_poll_ns_max);
     const more = filter(w, w.events[n..], raw, e.nested and n > 0);
     if (more < 0) return if (n > 0) @intCast(n) else more;
     const total = merge(e, w.events, n, @intCast(more));

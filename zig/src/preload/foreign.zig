@@ -12,6 +12,7 @@ const arena_module = @import("arena.zig");
 const clock = @import("clock.zig");
 const conn_module = @import("conn.zig");
 const control = @import("control.zig");
+const cork = @import("cork.zig");
 const fds = @import("fds.zig");
 const holders = @import("holders.zig");
 const interest = @import("interest.zig");
@@ -216,6 +217,7 @@ fn leaveTx(c: *Conn, reason: Reason, flags: u32) bool {
             const held = c.lockTx() orelse return false;
             defer c.unlockTx(held);
             note(c, flags);
+            cork.give(c);
             if (!c.isAttached()) return true;
             var s = c.sender();
             if (!s.inRing()) return true;

@@ -367,8 +367,8 @@ fn isOf(entry: *const BellEntry, index: u16, link: ?u16) bool {
     return link == null or @as(u16, @truncate(entry.key >> 16)) == link.?;
 }
 
-/// Wakes waiter `waiter` of the process at `link` on the other side of `a`.
-pub fn ring(a: *Arena, link: u16, waiter: u16) void {
+/// Wakes waiter `waiter` of the process at `link` on the other side of `a`. False: it could not be told.
+pub fn ring(a: *Arena, link: u16, waiter: u16) bool {
     announceChild(a);
     if (a.side == 0 and !isKnown(a, link)) control.process();
     const key = bellKey(a.index, link, waiter);
@@ -376,25 +376,25 @@ pub fn ring(a: *Arena, link: u16, waiter: u16) void {
         const guard = mutex.lock();
         // A handler of a fault in this very code: the table may be half changed, the channel is not.
         if (!guard.ok()) {
-            _ = wakeOverChannel(a, link, waiter);
-            return;
+            return wakeOverChannel(a, link, waiter);
         }
         const entry = bellPlace(key).*;
         if (entry.key != 0) beginRinging();
         guard.unlock();
         if (entry.key != 0) {
             defer endRinging();
-            if (ringEntry(&entry)) return;
+            if (ringEntry(&entry)) return true;
         }
     }
     const guard = mutex.lock();
-    if (!guard.ok()) return;
+    if (!guard.ok()) return false;
     defer guard.unlock();
     drain(a);
-    if (ringEntry(bellPlace(key))) return;
-    if (wakeOverChannel(a, link, waiter)) return;
-    if (rendezvous.meet(a, link) and wakeOverChannel(a, link, waiter)) return;
+    if (ringEntry(bellPlace(key))) return true;
+    if (wakeOverChannel(a, link, waiter)) return true;
+    if (rendezvous.meet(a, link) and wakeOverChannel(a, link, waiter)) return true;
     log.debug("arena {d}: nobody to ring at link {d}", .{ a.id, link });
+    return false;
 }
 
 fn ringEntry(entry: *const BellEntry) bool {

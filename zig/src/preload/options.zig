@@ -140,7 +140,7 @@ pub const entries = [_]Option{
     tcp(TCP_ZEROCOPY_RECEIVE, "TCP_ZEROCOPY_RECEIVE", .moves_to_tcp, "maps what the kernel received"),
     tcp(1, "TCP_NODELAY", .passed, "ring bytes are never delayed"),
     tcp(2, "TCP_MAXSEG", .passed, below),
-    tcp(3, "TCP_CORK", .passed, "ring bytes are never held back"),
+    tcp(TCP_CORK, "TCP_CORK", .accelerated, "ring bytes are never held back; the kernel hears of it when they leave the ring"),
     tcp(4, "TCP_KEEPIDLE", .passed, "the kernel watches the connection underneath"),
     tcp(5, "TCP_KEEPINTVL", .passed, "the kernel watches the connection underneath"),
     tcp(6, "TCP_KEEPCNT", .passed, "the kernel watches the connection underneath"),
@@ -213,6 +213,7 @@ pub const entries = [_]Option{
 const SO_PEEK_OFF = 42;
 const TCP_REPAIR = 19;
 pub const TCP_INQ = 36;
+pub const TCP_CORK = 3;
 pub const TCP_ZEROCOPY_RECEIVE = 35;
 
 const Name = struct { level: i32, number: u32 };

@@ -10,6 +10,7 @@ const abandoned = @import("abandoned.zig");
 const arena_module = @import("arena.zig");
 const cancel = @import("cancel.zig");
 const clock = @import("clock.zig");
+const cork = @import("cork.zig");
 const conn_module = @import("conn.zig");
 const ends = @import("ends.zig");
 const foreign = @import("foreign.zig");
@@ -722,6 +723,7 @@ pub fn enterRing(c: *Conn) bool {
 /// Ring to TCP, as far as the kernel takes it, and where the bytes arrive. Holds the send lock.
 pub fn leave(c: *Conn, s: *conn_module.Sender, reason: Reason) void {
     if (isShutAndUnread(c)) return;
+    cork.give(c);
     switch (s.leave(c.kernel(), c.bells())) {
         .tcp => {
             ends.count("moves_to_tcp");

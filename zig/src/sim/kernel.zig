@@ -136,18 +136,21 @@ pub const Bells = struct {
 
     pub const Row = struct {
         mark: *const fn (slot: u32, rung: *u64, bells: Bells) void,
+        /// Its process's, for this row.
+        rung: *u64,
         slot: u32,
     };
 
-    pub fn ring(bells: Bells, attention: carrier.Attention) void {
+    pub fn ring(bells: Bells, attention: carrier.Attention) bool {
         machine.call("ring the doorbell");
-        if (attention.target >= bells_max) return; // a peer's nonsense
+        if (attention.target >= bells_max) return false; // a peer's nonsense
         bells.rung[attention.target] = true;
+        return true;
     }
 
-    pub fn ready(bells: Bells, _: carrier.Attention, rung: *u64) void {
+    pub fn ready(bells: Bells, _: carrier.Attention) void {
         const row = bells.row orelse return;
-        row.mark(row.slot, rung, bells);
+        row.mark(row.slot, row.rung, bells);
     }
 };
 

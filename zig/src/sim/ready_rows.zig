@@ -45,16 +45,19 @@ const World = extern struct {
     row: layout.Row,
     bits: [2]u64,
     slots: [2]u32,
+    /// The sleep that each sender's process has rung.
+    rung_by: [2]u64,
     rung: [kernel_module.bells_max]bool,
     epoch: u32,
     is_mortal: bool,
     is_killed: bool,
     marks_directly: bool,
+    one_process: bool,
 };
 
-/// `alone`: one ring has nothing to send and the other a byte more, so that it publishes after a mark
+/// `one_process`: the senders are two threads. `alone`: one ring has nothing to send and the other a byte more, so that it publishes after a mark
 /// that was taken in vain.
-pub const Bits = enum { one_word, two_words, one_bit, alone, direct, direct_one_bit };
+pub const Bits = enum { one_word, two_words, one_bit, alone, one_process, direct, direct_one_bit, direct_one_process };
 
 pub fn scenario(
     comptime name: []const u8,
@@ -76,14 +79,18 @@ fn Variant(comptime bits: Bits) type {
     return struct {
         fn setUp() void {
             world().slots = switch (bits) {
-                .one_word, .alone, .direct => .{ 0, 1 },
+                .one_word, .alone, .one_process, .direct, .direct_one_process => .{ 0, 1 },
                 .two_words => .{ 0, 64 },
                 .one_bit, .direct_one_bit => .{ 1, 1 },
             };
             world().is_mortal = bits == .one_bit or bits == .direct_one_bit;
-            world().marks_directly = bits == .direct or bits == .direct_one_bit;
+            world().marks_directly = switch (bits) {
+                .direct, .direct_one_bit, .direct_one_process => true,
+                .one_word, .two_words, .one_bit, .alone, .one_process => false,
+            };
+            world().one_process = bits == .one_process or bits == .direct_one_process;
             spawnAll();
-            if (bits == .direct) world().rings[1].to_send = 1;
+            if (bits == .direct or bits == .direct_one_process) world().rings[1].to_send = 1;
             if (bits == .alone) {
                 world().rings[0].to_send = stream_bytes + 1;
                 world().rings[1].to_send = 0;
@@ -127,7 +134,8 @@ fn SenderOf(comptime index: u32) type {
             if (ring.sent == ring.to_send) return .done;
             var s = Sender.init(&ring.direction, &ring.tx, &ring.bytes);
             _ = s.append(&.{@intCast(ring.sent)});
-            s.publish(Bells{ .rung = &w.rung, .row = .{ .mark = &markReady, .slot = w.slots[index] } });
+            const rung = &w.rung_by[if (w.one_process) 0 else index];
+            s.publish(Bells{ .rung = &w.rung, .row = .{ .mark = &markReady, .rung = rung, .slot = w.slots[index] } });
             ring.sent += 1;
             return .again;
         }

@@ -130,7 +130,7 @@ fn kickLocalSleeper(w: *World) void {
     Env.fence(); // pairs with sleepUnattached
     if (Env.load(.relaxed, &w.local_sleeper) == 0) return;
     const waiter: carrier.Attention = .{ .kind = 1, .target = receiver_bell };
-    bellsOf(w).ring(waiter);
+    _ = bellsOf(w).ring(waiter);
 }
 
 fn receiverAttached(w: *World) bool {
