@@ -121,8 +121,8 @@ pub const Watched = struct {
     /// While `head` is this, and no look is wanted, there is nothing to look at.
     quiet_at: u64 = 0,
     wants_look: bool = true,
-    /// Scan that last found something.
-    found_at: u32,
+    /// Scans in a row that found nothing.
+    vain_scans: u32 = 0,
 
     pub inline fn headNow(watched: *const Watched) u64 {
         return @atomicLoad(u64, watched.head, .acquire);
@@ -164,8 +164,6 @@ pub const Epoll = struct {
     hot_watched: [hot_max]Watched,
     hot_count: u32,
     next_hot: u32,
-    /// Scans of the hot set so far.
-    hot_scans: u32,
     /// Armed registrations to look at, in turn (readiness.zig).
     ready_list: readiness.List,
     /// Begin the next scan with the ready list: the last one had no room for it.

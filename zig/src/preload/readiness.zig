@@ -230,7 +230,7 @@ fn heat(r: *Registration) void {
     disarm(r);
     r.hot_index = e.hot_count;
     e.hot[e.hot_count] = r;
-    e.hot_watched[e.hot_count] = .{ .head = &r.conn.rx_direction.head, .found_at = e.hot_scans };
+    e.hot_watched[e.hot_count] = .{ .head = &r.conn.rx_direction.head };
     e.hot_count += 1;
 }
 
@@ -246,7 +246,7 @@ fn cool(r: *Registration) void {
 
 /// Watched in vain for long: armed from here on. It stays hot if that is impossible.
 fn retire(r: *Registration) void {
-    r.epoll.hot_watched[r.hot_index].found_at = r.epoll.hot_scans;
+    r.epoll.hot_watched[r.hot_index].vain_scans = 0;
     if (!arm(r)) return disarm(r);
     cool(r);
     if (wantsLook(r)) lookAt(r);
@@ -503,7 +503,6 @@ pub fn scan(e: *Epoll, events: []sys.EpollEvent) usize {
 fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
     const count = e.hot_count;
     if (count == 0) return 0;
-    e.hot_scans +%= 1;
     var n: usize = 0;
     var looked: u32 = 0;
     var idle: ?*Registration = null;
@@ -517,12 +516,13 @@ fn scanHot(e: *Epoll, events: []sys.EpollEvent) usize {
         if (watched.wants_look or head != watched.quiet_at) {
             if (report(r, events, n)) {
                 n += 1;
-                watched.found_at = e.hot_scans;
+                watched.vain_scans = 0;
                 continue;
             }
             if (isQuiet(r)) watched.beQuietAt(head);
         }
-        if (e.hot_scans -% watched.found_at >= hot_scans_max / count) idle = r;
+        watched.vain_scans += 1;
+        if (watched.vain_scans >= hot_scans_max / count) idle = r;
     }
     e.next_hot = at;
     if (idle) |r| retire(r); // not in the loop: it moves another one, which would be looked at twice
