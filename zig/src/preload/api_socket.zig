@@ -380,10 +380,8 @@ pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: ?*const anyopaque
 
 /// The option asks for nothing: no time stamps, no offset of MSG_PEEK.
 fn turnsOff(level: c_int, name: c_int, value: ?*const anyopaque, len: u32) bool {
-    if (len < @sizeOf(i32)) return false;
-    const Unaligned = extern struct { number: i32 align(1) };
-    const wanted = user.load(Unaligned, @ptrCast(value orelse return false)) orelse return false;
-    return if (options.isControl(level, name)) wanted.number == 0 else options.isPeekOffset(level, name) and wanted.number < 0;
+    const wanted = options.numberIn(value, len) orelse return false;
+    return if (options.isControl(level, name)) wanted == 0 else options.isPeekOffset(level, name) and wanted < 0;
 }
 
 /// The kernel's answer, with the ring's bytes in it where it counts bytes.

@@ -15,7 +15,6 @@ const carrier = @import("../carrier/carrier.zig");
 const conn_module = @import("conn.zig");
 const options = @import("options.zig");
 const sys = @import("sys.zig");
-const user = @import("user.zig");
 
 const Conn = conn_module.Conn;
 
@@ -30,21 +29,13 @@ pub fn keep(c: *Conn, value: ?*const anyopaque, len: u32) bool {
     if (c.shared or !c.isAttached()) return false;
     const held = c.lockTx() orelse return false;
     defer c.unlockTx(held);
-    const wanted = read(value, len);
+    const wanted = options.numberIn(value, len); // null: the kernel says what is wrong with it
     if (wanted == null or c.shared or !c.isAttached() or !carriesAlone(c)) {
         give(c);
         return false;
     }
     c.cork = if (wanted.? != 0) .on else .off;
     return true;
-}
-
-/// Null: the kernel says what is wrong with it.
-fn read(value: ?*const anyopaque, len: u32) ?i32 {
-    if (len < @sizeOf(i32)) return null;
-    const Unaligned = extern struct { number: i32 align(1) };
-    const loaded = user.load(Unaligned, @ptrCast(value orelse return null)) orelse return null;
-    return loaded.number;
 }
 
 /// Sending is in the ring, and nothing of this direction is in the kernel any more.

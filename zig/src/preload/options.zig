@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const sys = @import("sys.zig");
+const user = @import("user.zig");
 
 pub const Call = enum { sockopt, ioctl, fcntl };
 
@@ -215,6 +216,14 @@ const TCP_REPAIR = 19;
 pub const TCP_INQ = 36;
 pub const TCP_CORK = 3;
 pub const TCP_ZEROCOPY_RECEIVE = 35;
+
+/// An option's value, where it is an int; null: too short, or not accessible.
+pub fn numberIn(value: ?*const anyopaque, len: u32) ?i32 {
+    if (len < @sizeOf(i32)) return null;
+    const Unaligned = extern struct { number: i32 align(1) };
+    const loaded = user.load(Unaligned, @ptrCast(value orelse return null)) orelse return null;
+    return loaded.number;
+}
 
 const Name = struct { level: i32, number: u32 };
 

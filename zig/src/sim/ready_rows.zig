@@ -55,8 +55,8 @@ const World = extern struct {
     one_process: bool,
 };
 
-/// `one_process`: the senders are two threads. `alone`: one ring has nothing to send and the other a byte more, so that it publishes after a mark
-/// that was taken in vain.
+/// `one_process`: the senders are two threads. `alone`: one ring has nothing to send and the other a
+/// byte more, so that it publishes after a mark that was taken in vain.
 pub const Bits = enum { one_word, two_words, one_bit, alone, one_process, direct, direct_one_bit, direct_one_process };
 
 pub fn scenario(
